@@ -1,0 +1,30 @@
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "base/error.h"
+#include "models/hub.h"
+#include "models/manifest.h"
+#include "models/progress.h"
+#include "models/store.h"
+
+namespace llm::models {
+
+struct PullRequest {
+  std::string source;                            // see pull_source.h
+  std::optional<ModelName> name = std::nullopt;  // default: made from the repository's or file's name
+  bool replace = false;                          // let the name point to the new file even if it has another one now
+  std::optional<json::object> settings = std::nullopt;
+  friend bool operator==(const PullRequest&, const PullRequest&) = default;
+};
+
+// From a source to a model in the store: resolve, download (or go on downloading), check digest and GGUF, put in place.
+// A file that is already in the store under another name is not fetched again. What came complete but wrong (another
+// digest, not a sound GGUF) is deleted; what came in part is kept for the next attempt. Blocks for as long as it takes;
+// `cancelled` stops it within a second with kCancelled.
+Result<Manifest> pull(ModelStore& store, const PullSettings& settings, const PullRequest& request,
+                      const ProgressCallback& progress, const std::atomic<bool>& cancelled);
+
+}  // namespace llm::models
