@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "access/host_policy.h"
+#include "access/principal.h"
+#include "inference/local_model_api.h"
+#include "json/json.h"
+#include "net/http_server.h"
+#include "net/websocket.h"
+#include "observe/health.h"
+
+namespace llm::api {
+
+// What all handlers share. Outlives the server.
+struct Services {
+  inference::Backend& backend;
+  access::HostPolicy& hosts;
+  observe::Health& health;
+  observe::Log& log;
+  observe::GatewayMetrics& metrics;
+  net::WebSocketSettings websocket;
+  bool serve_metrics = true;
+  std::string default_model;
+};
+
+// One request on its way through middleware and handler.
+struct Call {
+  net::Exchange& exchange;
+  Services& services;
+  std::string_view path;   // decoded target without query
+  std::string_view query;  // raw, without '?'
+  std::string name;        // the {name} of the route's pattern, decoded
+  json::object body;       // of routes that take JSON
+  access::Principal principal;
+
+  inference::LocalModelApi models() {
+    return {services.backend, exchange.loop(), principal, exchange.request_id};
+  }
+};
+
+}  // namespace llm::api

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "api/call.h"
+#include "async/task_group.h"
+#include "net/websocket.h"
+
+namespace llm::api {
+
+// One WebSocket at /api/v1/ws: many generations at once, each with an id the client chose.
+//   → {"type":"generate"|"chat","id":"1", …GenerateRequest…}   ← {"type":"loading"|"token"|"done"|"error","id":"1",…}
+//   → {"type":"cancel","id":"1"}                               ← {"type":"done","id":"1","finish_reason":"cancelled"}
+//   → {"type":"ping"}                                          ← {"type":"pong"}
+// A malformed message is answered by an error event; only protocol violations close the socket.
+class WebSocketSession {
+ public:
+  WebSocketSession(Call& call, net::Upgraded connection);
+  Task<void> run();
+
+ private:
+  static constexpr std::size_t kMostGenerations = 256;  // at once on one socket
+
+  void on_message(std::string_view text);
+  void start(std::string id, json::object request);
+  Task<void> generate(std::string id, json::object request, CancelSource cancel);
+  void reply(json::object message);
+  Task<void> reply_later(json::object message);
+  void reply_error(const json::value& id, const Error& error);
+
+  Call& call_;
+  net::WebSocket socket_;
+  TaskGroup tasks_;   // generations and short replies
+  TaskGroup writer_;  // the socket's writer
+  std::map<std::string, CancelSource> running_;
+};
+
+}  // namespace llm::api

@@ -1,0 +1,60 @@
+#include "inference/admission.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace llm::inference {
+
+Error Admission::overloaded(std::string_view why) const {
+  return {ErrorCode::kOverloaded,
+          fmt::format("the gateway is busy: {} ({} requests at work, {} waiting). Try again soon", why, running_,
+                      queue_.size()),
+          {},
+          {},
+          2};
+}
+
+Task<Result<Admission::Ticket>> Admission::enter(CancelToken cancel) {
+  Waiter waiter;
+  {
+    const std::lock_guard lock(mutex_);
+    if (running_ < settings_.max_concurrent) {
+      ++running_;
+      co_return Ticket(*this);
+    }
+    if (queue_.size() >= settings_.queue_limit) co_return fail(overloaded("the queue is full"));
+    waiter = std::make_shared<Watch<bool>>(false);
+    queue_.push_back(waiter);
+  }
+  const auto version = waiter->get().version;
+  if (!waiter->get().value) co_await waiter->changed(version, cancel, settings_.queue_timeout);
+  const std::lock_guard lock(mutex_);
+  if (waiter->get().value) co_return Ticket(*this);  // its place was counted by the one who left
+  std::erase(queue_, waiter);
+  if (cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "cancelled while waiting in the queue");
+  co_return fail(overloaded("the wait in the queue took too long"));
+}
+
+void Admission::leave() {
+  const std::lock_guard lock(mutex_);
+  if (queue_.empty()) {
+    --running_;
+    return;
+  }
+  const Waiter next = queue_.front();
+  queue_.pop_front();
+  next->set(true);
+}
+
+std::size_t Admission::running() const {
+  const std::lock_guard lock(mutex_);
+  return running_;
+}
+
+std::size_t Admission::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return queue_.size();
+}
+
+}  // namespace llm::inference

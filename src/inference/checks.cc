@@ -1,0 +1,199 @@
+#include "inference/checks.h"
+
+#include <fmt/format.h>
+
+#include "engines/llama_server.h"
+
+namespace llm::inference {
+namespace {
+
+std::string_view kind_name(const json::value& value) {
+  switch (value.kind()) {
+    case boost::json::kind::null: return "null";
+    case boost::json::kind::bool_: return "a boolean";
+    case boost::json::kind::string: return "a string";
+    case boost::json::kind::array: return "an array";
+    case boost::json::kind::object: return "an object";
+    default: return "a number";
+  }
+}
+
+std::unexpected<Error> expected(std::string_view what, const json::value& got, std::string pointer) {
+  return fail(ErrorCode::kInvalidArgument, fmt::format("expected {}, got {}", what, kind_name(got)), std::move(pointer));
+}
+
+struct Range {
+  std::string_view name;
+  double low;
+  double high;
+  bool integer;
+};
+
+// Fields every engine understands, with the bounds of the OpenAI API (wider where engines allow more).
+constexpr Range kRanges[] = {
+    {"temperature", 0, 100, false},      {"top_p", 0, 1, false},
+    {"min_p", 0, 1, false},              {"frequency_penalty", -2, 2, false},
+    {"presence_penalty", -2, 2, false},  {"max_tokens", 0, 1e9, true},
+    {"max_completion_tokens", 0, 1e9, true}, {"n", 1, 128, true},
+    {"top_logprobs", 0, 20, true},       {"best_of", 1, 128, true},
+};
+
+Result<void> check_ranges(const json::object& body) {
+  for (const auto& range : kRanges) {
+    const auto* value = json::find(body, range.name);
+    if (!value || value->is_null()) continue;
+    const std::string pointer = "/" + std::string(range.name);
+    if (!value->is_number()) return expected(range.integer ? "an integer" : "a number", *value, pointer);
+    const double number = value->to_number<double>();
+    const bool whole = value->is_int64() || value->is_uint64() || number == static_cast<double>(static_cast<std::int64_t>(number));
+    if (number < range.low || number > range.high || (range.integer && !whole)) {
+      return fail(ErrorCode::kInvalidArgument,
+                  fmt::format("expected {} between {} and {}, got {}", range.integer ? "an integer" : "a number", range.low,
+                              range.high, number),
+                  pointer);
+    }
+  }
+  return {};
+}
+
+Result<void> check_messages(const json::object& body) {
+  const auto* messages = json::find(body, "messages");
+  if (!messages) return fail(ErrorCode::kInvalidArgument, "missing required field \"messages\"", "/messages");
+  if (!messages->is_array()) return expected("an array of messages", *messages, "/messages");
+  const auto& list = messages->get_array();
+  if (list.empty()) return fail(ErrorCode::kInvalidArgument, "expected at least one message", "/messages");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::string pointer = fmt::format("/messages/{}", i);
+    if (!list[i].is_object()) return expected("a message object", list[i], pointer);
+    const auto* role = json::find(list[i].get_object(), "role");
+    if (!role) return fail(ErrorCode::kInvalidArgument, "missing required field \"role\"", pointer + "/role");
+    if (!role->is_string()) return expected("a string", *role, pointer + "/role");
+    if (const auto* content = json::find(list[i].get_object(), "content");
+        content && !content->is_string() && !content->is_array() && !content->is_null()) {
+      return expected("a string or an array of parts", *content, pointer + "/content");
+    }
+  }
+  return {};
+}
+
+Result<void> check_input(const json::object& body, std::string_view field) {
+  const std::string pointer = "/" + std::string(field);
+  const auto* input = json::find(body, field);
+  if (!input) return fail(ErrorCode::kInvalidArgument, fmt::format("missing required field \"{}\"", field), pointer);
+  if (input->is_string() || input->is_array()) return {};
+  return expected("a string or an array", *input, pointer);
+}
+
+struct ImagePart {
+  std::string pointer;  // empty: the messages hold no image
+  bool inline_data = true;
+};
+
+// The first image part in the messages; the first that is not inline data, if there is one.
+ImagePart find_image(const json::object& body) {
+  ImagePart image;
+  const auto* messages = json::find(body, "messages");
+  if (!messages || !messages->is_array()) return image;
+  for (std::size_t i = 0; i < messages->get_array().size(); ++i) {
+    const auto& message = messages->get_array()[i];
+    const auto* content = message.is_object() ? json::find(message.get_object(), "content") : nullptr;
+    if (!content || !content->is_array()) continue;
+    for (std::size_t k = 0; k < content->get_array().size(); ++k) {
+      const auto& part = content->get_array()[k];
+      if (!part.is_object() || json::string_or(part.get_object(), "type") != "image_url") continue;
+      const auto* source = json::find(part.get_object(), "image_url");
+      const bool has_data = source && source->is_object() && json::string_or(source->get_object(), "url").starts_with("data:");
+      if (image.pointer.empty() || !has_data) image = {fmt::format("/messages/{}/content/{}", i, k), has_data};
+      if (!has_data) return image;
+    }
+  }
+  return image;
+}
+
+bool wants_tools(const json::object& body) {
+  const auto* tools = json::find(body, "tools");
+  return tools && tools->is_array() && !tools->get_array().empty();
+}
+
+}  // namespace
+
+Result<CheckedRequest> check_request(const Request& request) {
+  CheckedRequest checked;
+  const auto& body = request.body;
+  if (const auto* model = json::find(body, "model"); model && !model->is_null()) {
+    if (!model->is_string()) return expected("a string", *model, "/model");
+    checked.model = model->get_string();
+  }
+  Result<void> shape;
+  switch (request.operation) {
+    case Operation::kChat: shape = check_messages(body); break;
+    case Operation::kCompletion: shape = check_input(body, "prompt"); break;
+    case Operation::kEmbedding: shape = check_input(body, "input"); break;
+    case Operation::kRerank: shape = check_input(body, "query"); break;
+    case Operation::kTokenize:
+    case Operation::kDetokenize: break;
+  }
+  if (shape && (request.operation == Operation::kChat || request.operation == Operation::kCompletion)) {
+    shape = check_ranges(body);
+  }
+  if (!shape) return fail(shape.error());
+  checked.choices = std::max<std::int64_t>(1, json::int_or(body, "n", 1));
+  checked.several = checked.choices > 1;
+  if (const auto* prompt = json::find(body, "prompt"); prompt && prompt->is_array()) {
+    const auto& list = prompt->get_array();
+    // A list of numbers is one tokenized prompt; a list of texts or lists is several.
+    checked.several = checked.several || (list.size() > 1 && !list.front().is_number());
+  }
+  return checked;
+}
+
+Result<void> check_mode(Operation operation, const engines::EngineSpec& spec) {
+  if (spec.external) return {};
+  const auto mode = engines::effective_mode(spec.settings, spec.facts);
+  const auto refuse = [&](std::string_view does, std::string_view asked) -> Result<void> {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("model \"{}\" {}; it cannot {}. Choose another model, or set models.settings.{}.mode",
+                            spec.model, does, asked, spec.model),
+                "/model");
+  };
+  const bool generate = operation == Operation::kChat || operation == Operation::kCompletion;
+  if (generate && mode == engines::EngineMode::kEmbedding) return refuse("makes embeddings", "generate text");
+  if (generate && mode == engines::EngineMode::kRerank) return refuse("ranks documents", "generate text");
+  if (operation == Operation::kEmbedding && mode != engines::EngineMode::kEmbedding) {
+    return refuse(mode == engines::EngineMode::kRerank ? "ranks documents" : "generates text", "make embeddings");
+  }
+  if (operation == Operation::kRerank && mode != engines::EngineMode::kRerank) {
+    return refuse(mode == engines::EngineMode::kEmbedding ? "makes embeddings" : "generates text", "rank documents");
+  }
+  return {};
+}
+
+Result<void> check_abilities(const Request& request, const engines::EngineInfo& info, std::string_view model) {
+  if (request.operation != Operation::kChat) return {};
+  const auto* choice = json::find(request.body, "tool_choice");
+  const bool choice_wants = choice && !choice->is_null() && !(choice->is_string() && choice->get_string() == "none");
+  if ((wants_tools(request.body) || choice_wants) && info.supports_tools == false) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("the chat template of model \"{}\" knows no tools, so they would be ignored. Choose a model "
+                            "that was trained for tool calls, or set models.settings.{}.chat_template",
+                            model, model),
+                wants_tools(request.body) ? "/tools" : "/tool_choice");
+  }
+  if (choice_wants && !wants_tools(request.body) && !(choice->is_string() && choice->get_string() == "auto")) {
+    return fail(ErrorCode::kInvalidArgument, "tool_choice asks for a tool, and tools lists none", "/tool_choice");
+  }
+  if (info.external) return {};
+  const ImagePart image = find_image(request.body);
+  if (image.pointer.empty()) return {};
+  if (info.supports_images == false) {
+    return fail(ErrorCode::kUnsupported, fmt::format("model \"{}\" cannot see images", model), image.pointer);
+  }
+  if (!image.inline_data) {
+    // The engine would open the address from inside the network, on a stranger's behalf.
+    return fail(ErrorCode::kInvalidArgument, "images are taken as data: URLs only; nothing is fetched from addresses",
+                image.pointer + "/image_url/url");
+  }
+  return {};
+}
+
+}  // namespace llm::inference

@@ -1,0 +1,298 @@
+#include "inference/local_model_api.h"
+
+#include <fmt/format.h>
+
+#include "async/watch.h"
+#include "base/random.h"
+#include "engines/cpu_budget.h"
+#include "inference/describe.h"
+#include "inference/generate.h"
+
+namespace llm::inference {
+namespace {
+
+struct LoadRequest {
+  std::string model;
+  std::optional<json::Duration> keep_alive;
+  bool stream = false;
+};
+struct UnloadRequest {
+  std::string model;
+  bool force = false;
+};
+
+}  // namespace
+}  // namespace llm::inference
+
+template <>
+struct llm::json::Fields<llm::inference::LoadRequest> {
+  static const Table<inference::LoadRequest>& table() {
+    using R = inference::LoadRequest;
+    static const Table<R> t{"load request",
+                            {field("model", &R::model, {.description = "Model name or alias."}),
+                             field("keep_alive", &R::keep_alive,
+                                   {.description = "Unload after being idle for so long; -1 never.", .minimum = -1}),
+                             field("stream", &R::stream, {.description = "Report progress while loading."})}};
+    return t;
+  }
+};
+template <>
+struct llm::json::Fields<llm::inference::UnloadRequest> {
+  static const Table<inference::UnloadRequest>& table() {
+    using R = inference::UnloadRequest;
+    static const Table<R> t{"unload request",
+                            {field("model", &R::model, {.description = "Model name or alias."}),
+                             field("force", &R::force, {.description = "Do not wait for running requests."})}};
+    return t;
+  }
+};
+
+namespace llm::inference {
+namespace {
+
+// Turns the engine's events into the pieces of text a ModelApi caller wants.
+class TextSink final : public Sink {
+ public:
+  explicit TextSink(EventSink& sink) : sink_(sink) {}
+  Task<Result<void>> on_loading(std::string_view model, const engines::LoadProgress& progress) override {
+    co_return co_await sink_(loading_event(model, progress));
+  }
+  Task<Result<void>> on_events(std::span<const std::string_view> payloads) override {
+    std::string text;
+    for (const auto payload : payloads) take(payload, text);
+    if (text.empty()) co_return Result<void>();
+    text_ += text;
+    co_return co_await sink_(json::object{{"text", std::move(text)}, {"tokens", tokens_}});
+  }
+  // The whole answer, once the stream has ended.
+  void complete(json::object& answer) {
+    answer["text"] = std::move(text_);
+    if (!logprobs_.empty()) answer["logprobs"] = json::object{{"content", std::move(logprobs_)}};
+    if (!tool_calls_.empty()) answer["tool_calls"] = std::move(tool_calls_);
+    if (!reasoning_.empty()) answer["reasoning"] = std::move(reasoning_);
+    answer["id"] = std::move(id_);
+  }
+
+ private:
+  void take(std::string_view payload, std::string& text) {
+    boost::json::monotonic_resource memory(buffer_.data(), buffer_.size());
+    boost::system::error_code error;
+    const auto event = boost::json::parse({payload.data(), payload.size()}, error, &memory);
+    if (error || !event.is_object()) return;
+    const auto& object = event.get_object();
+    if (id_.empty()) id_ = json::string_or(object, "id");
+    const auto* choices = json::find(object, "choices");
+    if (!choices || !choices->is_array() || choices->get_array().empty()) return;
+    if (!choices->get_array()[0].is_object()) return;
+    const auto& choice = choices->get_array()[0].get_object();
+    const auto* delta = json::find(choice, "delta");
+    const std::size_t before = text.size();
+    if (delta && delta->is_object()) {
+      text += json::string_or(delta->get_object(), "content");
+      reasoning_ += json::string_or(delta->get_object(), "reasoning_content");
+      if (const auto* calls = json::find(delta->get_object(), "tool_calls"); calls && calls->is_array()) add_calls(calls->get_array());
+    } else {
+      text += json::string_or(choice, "text");
+    }
+    if (text.size() > before) ++tokens_;
+    if (const auto* logprobs = json::find(choice, "logprobs"); logprobs && logprobs->is_object()) {
+      if (const auto* content = json::find(logprobs->get_object(), "content"); content && content->is_array()) {
+        for (const auto& item : content->get_array()) logprobs_.push_back(json::value(item, logprobs_.storage()));
+      }
+    }
+  }
+  void add_calls(const json::array& calls) {
+    for (const auto& item : calls) {
+      if (!item.is_object()) continue;
+      const auto& call = item.get_object();
+      const auto index = json::int_or(call, "index");
+      if (index < 0 || index > 256) continue;
+      while (tool_calls_.size() <= static_cast<std::size_t>(index)) {
+        tool_calls_.push_back(json::object{{"id", ""}, {"name", ""}, {"arguments", ""}});
+      }
+      auto& mine = tool_calls_[static_cast<std::size_t>(index)].get_object();
+      if (const auto id = json::string_or(call, "id"); !id.empty()) mine["id"] = id;
+      if (const auto* function = json::find(call, "function"); function && function->is_object()) {
+        mine["name"].get_string().append(json::string_or(function->get_object(), "name"));
+        mine["arguments"].get_string().append(json::string_or(function->get_object(), "arguments"));
+      }
+    }
+  }
+
+  EventSink& sink_;
+  std::array<unsigned char, 4096> buffer_{};
+  std::string text_;
+  std::string reasoning_;
+  std::string id_;
+  std::int64_t tokens_ = 0;
+  json::array logprobs_;
+  json::array tool_calls_;
+};
+
+// For answers that come whole: only the waiting is worth events.
+class LoadingSink final : public Sink {
+ public:
+  explicit LoadingSink(EventSink& sink) : sink_(sink) {}
+  Task<Result<void>> on_loading(std::string_view model, const engines::LoadProgress& progress) override {
+    co_return co_await sink_(loading_event(model, progress));
+  }
+  Task<Result<void>> on_events(std::span<const std::string_view>) override { co_return Result<void>(); }
+
+ private:
+  EventSink& sink_;
+};
+
+Task<Result<void>> no_events(json::object) { co_return Result<void>(); }
+
+}  // namespace
+
+std::string new_request_id() { return unique_id("req_"); }
+
+LocalModelApi::LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id)
+    : backend_(backend), loop_(loop), principal_(std::move(principal)), request_id_(std::move(request_id)) {}
+
+std::string LocalModelApi::next_request_id() const { return request_id_.empty() ? new_request_id() : request_id_; }
+
+Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSink sink, CancelToken cancel) {
+  auto decoded = json::decode<GenerateRequest>(request);
+  if (!decoded) co_return fail(decoded.error());
+  auto engine_request = to_engine_request(*decoded);
+  if (!engine_request) co_return fail(engine_request.error());
+  if (!sink) sink = no_events;
+  Request work{.operation = engine_request->chat ? Operation::kChat : Operation::kCompletion,
+               .body = std::move(engine_request->body),
+               .stream = true,  // also when the caller wants it whole: a client that goes away is then noticed by the engine
+               .request_id = next_request_id(),
+               .principal = principal_,
+               .keep_alive = decoded->keep_alive};
+  TextSink text(sink);
+  auto outcome = co_await backend_.service.run(std::move(work), &text, loop_, cancel);
+  if (!outcome) co_return fail(outcome.error());
+  json::object answer{{"id", ""}, {"model", outcome->model}, {"text", ""}};
+  text.complete(answer);
+  answer["finish_reason"] = outcome->finish_reason;
+  answer["usage"] = usage_json(outcome->usage);
+  answer["timings"] = outcome->timings;
+  co_return answer;
+}
+
+Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::object request, EventSink sink,
+                                                  CancelToken cancel) {
+  if (!sink) sink = no_events;
+  LoadingSink loading(sink);
+  Request work{.operation = operation, .body = std::move(request), .request_id = next_request_id(), .principal = principal_,
+               .keep_alive = {}};
+  auto outcome = co_await backend_.service.run(std::move(work), &loading, loop_, cancel);
+  if (!outcome) co_return fail(outcome.error());
+  auto answer = json::parse(outcome->body);
+  if (!answer || !answer->is_object()) co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not a JSON object");
+  co_return std::move(answer->get_object());
+}
+
+Task<Result<json::object>> LocalModelApi::embed(json::object request, EventSink sink, CancelToken cancel) {
+  return forward(Operation::kEmbedding, std::move(request), std::move(sink), std::move(cancel));
+}
+
+Task<Result<json::object>> LocalModelApi::rerank(json::object request, EventSink sink, CancelToken cancel) {
+  return forward(Operation::kRerank, std::move(request), std::move(sink), std::move(cancel));
+}
+
+Task<Result<json::object>> LocalModelApi::list_models() {
+  auto snapshot = co_await backend_.catalogue.list(true);
+  if (!snapshot) co_return fail(snapshot.error());
+  const auto reports = backend_.supervisor.report();
+  json::array models;
+  for (const auto& entry : (*snapshot)->entries) models.push_back(model_summary(*entry, reports, **snapshot));
+  json::object aliases;
+  for (const auto& [alias, target] : (*snapshot)->aliases) aliases[alias] = target;
+  co_return json::object{{"models", std::move(models)}, {"aliases", std::move(aliases)}};
+}
+
+Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
+  auto entry = co_await backend_.catalogue.resolve(std::move(name));
+  if (!entry) co_return fail(entry.error());
+  auto snapshot = co_await backend_.catalogue.list(false);
+  if (!snapshot) co_return fail(snapshot.error());
+  co_return model_details(**entry, backend_.supervisor.report(), **snapshot);
+}
+
+Task<Result<json::object>> LocalModelApi::load_model(json::object request, EventSink sink, CancelToken cancel) {
+  auto decoded = json::decode<LoadRequest>(request);
+  if (!decoded) co_return fail(decoded.error());
+  auto entry = co_await backend_.catalogue.resolve(decoded->model);
+  if (!entry) co_return fail(entry.error());
+  const auto begin = std::chrono::steady_clock::now();
+  engines::Supervisor::AcquireOptions options{
+      .keep_alive = decoded->keep_alive, .timeout = backend_.load_timeout, .progress = {}, .retry_now = true};
+  if (sink) {
+    options.progress = [&sink, &entry](engines::LoadProgress progress) -> Task<void> {
+      (void)co_await sink(loading_event((*entry)->spec->model, progress));
+    };
+  }
+  auto lease = co_await backend_.supervisor.acquire((*entry)->spec, std::move(options), cancel);
+  if (!lease) co_return fail(lease.error());
+  json::object answer{{"model", (*entry)->spec->model},
+                      {"state", "ready"},
+                      {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()},
+                      {"context", lease->info().context},
+                      {"slots", lease->info().slots},
+                      {"memory_bytes", 0}};
+  for (const auto& report : backend_.supervisor.report()) {
+    if (report.key == (*entry)->spec->key) answer["memory_bytes"] = report.memory_used;
+  }
+  co_return answer;
+}
+
+Task<Result<json::object>> LocalModelApi::unload_model(json::object request) {
+  auto decoded = json::decode<UnloadRequest>(request);
+  if (!decoded) co_return fail(decoded.error());
+  auto entry = co_await backend_.catalogue.resolve(decoded->model);
+  if (!entry) co_return fail(entry.error());
+  auto unloaded = co_await backend_.supervisor.unload((*entry)->spec->key, decoded->force);
+  if (!unloaded && unloaded.error().code != ErrorCode::kNotFound) co_return fail(unloaded.error());
+  co_return json::object{{"model", (*entry)->spec->model}, {"state", "stopped"}, {"was_loaded", unloaded.has_value()}};
+}
+
+Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
+  auto entry = co_await backend_.catalogue.resolve(std::move(name));
+  if (!entry) co_return fail(entry.error());
+  if ((*entry)->manifest.size == 0) {
+    co_return fail(ErrorCode::kConflict, fmt::format("model \"{}\" belongs to an external engine; remove it from the "
+                                                     "configuration", (*entry)->spec->model));
+  }
+  (void)co_await backend_.supervisor.unload((*entry)->spec->key, false);
+  const auto model = (*entry)->manifest.name;
+  auto removed = co_await backend_.files.run([this, &model] { return backend_.store.remove(model); });
+  backend_.catalogue.invalidate();
+  if (!removed) co_return fail(removed.error());
+  backend_.log.info("model removed", {{"model", (*entry)->spec->key}});
+  co_return json::object{{"model", (*entry)->spec->model}, {"removed", true}};
+}
+
+Task<Result<json::object>> LocalModelApi::engines() {
+  json::array list;
+  for (const auto& report : backend_.supervisor.report()) list.push_back(engine_json(report));
+  co_return json::object{{"engines", std::move(list)}};
+}
+
+Task<Result<json::object>> LocalModelApi::status() {
+  auto snapshot = co_await backend_.catalogue.list(false);
+  if (!snapshot) co_return fail(snapshot.error());
+  std::int64_t ready = 0;
+  for (const auto& report : backend_.supervisor.report()) ready += report.status.state == engines::EngineState::kReady;
+  const auto memory = engines::read_system_memory();
+  const auto cpu = engines::read_cpu_facts();
+  const auto budget = engines::cpu_budget(cpu);
+  co_return json::object{
+      {"status", "ok"},
+      {"version", LLM_MCP_VERSION},
+      {"uptime_s", std::chrono::duration<double>(std::chrono::steady_clock::now() - backend_.started).count()},
+      {"models", (*snapshot)->entries.size()},
+      {"engines_ready", ready},
+      {"requests_in_flight", backend_.service.in_flight()},
+      {"memory", json::object{{"total", memory.total}, {"available", memory.available}}},
+      {"cpu", json::object{{"cores", cpu.usable_cores}, {"threads", budget.threads}, {"reason", budget.reason}}},
+      {"gpus", gpus()}};
+}
+
+}  // namespace llm::inference

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "async/blocking_pool.h"
+#include "inference/model_api.h"
+#include "inference/service.h"
+#include "models/pull_jobs.h"
+#include "models/store.h"
+
+namespace llm::inference {
+
+// What every front end of this process shares.
+struct Backend {
+  Service& service;
+  router::Catalogue& catalogue;
+  engines::Supervisor& supervisor;
+  models::ModelStore& store;
+  models::PullJobs& pulls;
+  BlockingPool& files;         // the store
+  BlockingPool& pull_waiters;  // one thread for each caller that waits for a pull
+  observe::Log& log;
+  observe::GatewayMetrics& metrics;
+  std::chrono::milliseconds load_timeout{600'000};
+  std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
+};
+
+// ModelApi inside the process, for the callers of one loop and one principal.
+class LocalModelApi final : public ModelApi {
+ public:
+  LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id = {});
+
+  Task<Result<json::object>> generate(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> embed(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> rerank(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> list_models() override;
+  Task<Result<json::object>> model_info(std::string name) override;
+  Task<Result<json::object>> load_model(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> unload_model(json::object request) override;
+  Task<Result<json::object>> pull_model(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> remove_model(std::string name) override;
+  Task<Result<json::object>> engines() override;
+  Task<Result<json::object>> status() override;
+
+ private:
+  Task<Result<json::object>> forward(Operation operation, json::object request, EventSink sink, CancelToken cancel);
+  std::string next_request_id() const;
+
+  Backend& backend_;
+  Loop& loop_;
+  access::Principal principal_;
+  std::string request_id_;  // of the request this serves; empty: each call gets its own
+};
+
+// The request ids' prefix tells where a request came from.
+std::string new_request_id();
+
+}  // namespace llm::inference

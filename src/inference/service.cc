@@ -1,0 +1,277 @@
+#include "inference/service.h"
+
+#include <fmt/format.h>
+
+#include "inference/assemble.h"
+#include "inference/checks.h"
+#include "inference/stream_scan.h"
+#include "net/sse.h"
+
+namespace llm::inference {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::string_view engine_path(Operation operation, bool llama_server) {
+  switch (operation) {
+    case Operation::kChat: return "/chat/completions";
+    case Operation::kCompletion: return "/completions";
+    case Operation::kEmbedding: return "/embeddings";
+    case Operation::kRerank: return "/rerank";
+    case Operation::kTokenize: return llama_server ? "/../tokenize" : "/tokenize";
+    case Operation::kDetokenize: return llama_server ? "/../detokenize" : "/detokenize";
+  }
+  return "/";
+}
+
+// An external base URL ends in the API's version ("…/v1"); the child has its API under /v1 and its own calls at the root.
+std::string target_of(Operation operation, const engines::EngineInfo& info) {
+  const std::string_view path = engine_path(operation, info.is_llama_server);
+  if (!info.is_llama_server) return std::string(path);
+  return path.starts_with("/..") ? std::string(path.substr(3)) : "/v1" + std::string(path);
+}
+
+}  // namespace
+
+std::string_view to_string(Operation operation) {
+  switch (operation) {
+    case Operation::kChat: return "chat";
+    case Operation::kCompletion: return "completion";
+    case Operation::kEmbedding: return "embedding";
+    case Operation::kRerank: return "rerank";
+    case Operation::kTokenize: return "tokenize";
+    case Operation::kDetokenize: return "detokenize";
+  }
+  return "other";
+}
+
+struct Service::Flight {
+  Request request;
+  Sink* sink;
+  Loop& loop;
+  CancelToken cancel;
+  Clock::time_point begin = Clock::now();
+  std::shared_ptr<const router::CatalogueEntry> entry = nullptr;
+  engines::Lease lease = {};
+  std::int64_t choices = 1;  // `n`
+  bool assemble = false;     // asked as a stream although the client did not ask for one
+  double first_token = 0;    // seconds
+  Outcome outcome = {};
+};
+
+Service::Service(ServiceSettings settings, Admission& admission, router::Catalogue& catalogue,
+                 engines::Supervisor& supervisor, observe::Log& log, observe::GatewayMetrics& metrics)
+    : settings_(settings),
+      admission_(admission),
+      catalogue_(catalogue),
+      supervisor_(supervisor),
+      log_(log),
+      metrics_(metrics) {}
+
+net::HttpClient& Service::client_of(Loop& loop) const {
+  for (const auto& [owner, client] : clients_) {
+    if (owner == &loop) return *client;
+  }
+  std::abort();  // a loop the wiring forgot
+}
+
+Task<Result<Outcome>> Service::run(Request request, Sink* sink, Loop& loop, CancelToken cancel) {
+  Flight flight{.request = std::move(request), .sink = sink, .loop = loop, .cancel = std::move(cancel)};
+  Result<void> result;
+  auto ticket = co_await admission_.enter(flight.cancel);
+  if (!ticket) {
+    result = fail(ticket.error());
+  } else {
+    result = co_await dispatch(flight);
+  }
+  settle(flight, result);
+  if (!result) co_return fail(result.error());
+  co_return std::move(flight.outcome);
+}
+
+Task<Result<engines::Lease>> Service::make_ready(Flight& flight) {
+  engines::Supervisor::AcquireOptions options;
+  options.keep_alive = flight.request.keep_alive;
+  options.timeout = settings_.load_timeout;
+  if (flight.sink) {
+    options.progress = [&flight](engines::LoadProgress progress) -> Task<void> {
+      // A client that cannot be told is gone; its token says so in a moment.
+      (void)co_await flight.sink->on_loading(flight.entry->spec->model, progress);
+    };
+  }
+  co_return co_await supervisor_.acquire(flight.entry->spec, std::move(options), flight.cancel);
+}
+
+Task<Result<void>> Service::dispatch(Flight& flight) {
+  Request& request = flight.request;
+  auto checked = check_request(request);
+  if (!checked) co_return fail(checked.error());
+  flight.choices = checked->choices;
+  auto entry = co_await catalogue_.resolve(checked->model);
+  if (!entry) co_return fail(entry.error());
+  flight.entry = *entry;
+  const auto& spec = *flight.entry->spec;
+  flight.outcome.model = spec.model;
+  if (auto fits = check_mode(request.operation, spec); !fits) co_return fits;
+  auto lease = co_await make_ready(flight);
+  if (!lease) co_return fail(lease.error());
+  flight.lease = std::move(*lease);
+  const engines::EngineInfo& info = flight.lease.info();
+  if (auto able = check_abilities(request, info, spec.model); !able) co_return able;
+
+  // The engine's sum of usage over several completions is wrong unless it streams: each stream reports its own.
+  const bool generates = request.operation == Operation::kChat || request.operation == Operation::kCompletion;
+  flight.assemble = generates && !request.stream && checked->several;
+  const bool stream = generates && (request.stream || flight.assemble);
+  request.body["model"] = info.upstream_model;
+  request.body["stream"] = stream;
+  if (stream) request.body["stream_options"] = json::object{{"include_usage", true}};
+  if (!generates) request.body.erase("stream");
+
+  const std::string body = json::write(request.body);
+  const std::string target = target_of(request.operation, info);
+  const std::string authorization = info.api_key.empty() ? std::string() : "Bearer " + info.api_key;
+  net::ClientRequest upstream{
+      .method = "POST", .target = target, .content_type = "application/json", .body = body, .head_timeout = info.request_timeout};
+  if (!authorization.empty()) upstream.headers.emplace_back("Authorization", authorization);
+  upstream.headers.emplace_back("X-Request-Id", request.request_id);
+  if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", body}});
+  auto response = co_await client_of(flight.loop).send(info.endpoint, std::move(upstream), flight.cancel);
+  Result<void> received;
+  if (!response) {
+    received = fail(response.error());
+  } else if (response->status() != 200) {
+    auto text = co_await response->read_all(1024 * 1024);
+    received = text ? Result<void>(fail(engine_error(response->status(), *text, spec.model)))
+                    : Result<void>(fail(text.error()));
+  } else {
+    received = stream ? co_await receive_stream(flight, *response) : co_await receive_whole(flight, *response);
+  }
+  if (!received && !flight.cancel.cancelled()) {
+    co_return fail(co_await supervisor_.explain(flight.lease, received.error()));
+  }
+  co_return received;
+}
+
+Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& response) {
+  auto body = co_await response.read_all();
+  if (!body) co_return fail(body.error());
+  flight.first_token = seconds_since(flight.begin);
+  // Only the tail of the answer is of interest here, and answers without usage (tokenize) need no parsing at all.
+  if (body->find("\"usage\"") != std::string::npos) {
+    auto answer = json::parse(*body, {.max_depth = 256});
+    if (!answer || !answer->is_object()) co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
+    const auto& object = answer->get_object();
+    flight.outcome.usage = usage_of(object);
+    if (const auto* timings = json::find(object, "timings")) flight.outcome.timings = *timings;
+    if (const auto* choices = json::find(object, "choices");
+        choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object()) {
+      flight.outcome.finish_reason = json::string_or(choices->get_array()[0].get_object(), "finish_reason");
+    }
+  }
+  flight.outcome.body = std::move(*body);
+  co_return Result<void>();
+}
+
+Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& response) {
+  net::SseParser parser({.max_event_bytes = 16 * 1024 * 1024});
+  StreamScan scan(flight.request.operation, flight.choices, flight.request.usage_wanted);
+  Assembler assembler(flight.request.operation == Operation::kChat);
+  std::vector<std::string_view> payloads;
+  bool done = false;
+  Result<void> failure;
+  while (!done) {
+    auto bytes = co_await response.read();
+    if (!bytes) co_return fail(bytes.error());
+    if (bytes->empty()) co_return fail(ErrorCode::kEngineFailed, "the engine ended its answer without finishing it");
+    // Events end inside this loop, so what they point to (the chunk, the parser's own copy) is handed on at once.
+    std::string copies;
+    payloads.clear();
+    std::vector<std::pair<std::size_t, std::size_t>> spans;
+    const auto chunk = *bytes;
+    const auto fed = parser.feed(chunk, [&](const net::SseEvent& event) {
+      if (done || !failure) return;  // nothing counts after the end
+      std::string_view payload = event.data;
+      switch (scan.look(payload)) {
+        case StreamScan::Verdict::kDone: done = true; return;
+        case StreamScan::Verdict::kError: failure = fail(scan.error()); return;
+        case StreamScan::Verdict::kDrop: return;
+        case StreamScan::Verdict::kReplace: payload = scan.replacement(); break;
+        case StreamScan::Verdict::kForward: break;
+      }
+      const bool in_chunk = payload.data() >= chunk.data() && payload.data() + payload.size() <= chunk.data() + chunk.size();
+      if (in_chunk) {
+        payloads.push_back(payload);
+        spans.emplace_back(std::string::npos, 0);
+      } else {
+        spans.emplace_back(copies.size(), payload.size());
+        copies.append(payload);
+        payloads.emplace_back();
+      }
+    });
+    if (!fed) co_return fail(ErrorCode::kEngineFailed, "the engine's stream is malformed: " + fed.error().message);
+    for (std::size_t i = 0; i < payloads.size(); ++i) {
+      if (spans[i].first != std::string::npos) payloads[i] = std::string_view(copies).substr(spans[i].first, spans[i].second);
+    }
+    if (flight.first_token == 0 && scan.saw_text()) flight.first_token = seconds_since(flight.begin);
+    if (flight.assemble) {
+      for (const auto payload : payloads) {
+        if (auto added = assembler.add(payload); !added) co_return added;
+      }
+    } else if (!payloads.empty() && flight.sink) {
+      if (auto taken = co_await flight.sink->on_events(payloads); !taken) co_return taken;
+    }
+    if (!failure) co_return failure;
+  }
+  // The end of the body frees the connection for the next request.
+  (void)co_await response.read();
+  flight.outcome.usage = scan.usage();
+  flight.outcome.finish_reason = scan.finish_reason();
+  flight.outcome.timings = scan.timings();
+  if (flight.assemble) {
+    json::object answer = std::move(assembler).finish();
+    const Usage& usage = flight.outcome.usage;
+    answer["usage"] = json::object{{"prompt_tokens", usage.prompt_tokens},
+                                   {"completion_tokens", usage.completion_tokens},
+                                   {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
+                                   {"prompt_tokens_details", json::object{{"cached_tokens", usage.cached_tokens}}}};
+    flight.outcome.body = json::write(answer);
+  } else if (const auto last = scan.final_usage(); last && flight.sink) {
+    const std::string_view payload = *last;
+    co_return co_await flight.sink->on_events({&payload, 1});
+  }
+  co_return Result<void>();
+}
+
+void Service::settle(const Flight& flight, const Result<void>& result) {
+  const double seconds = seconds_since(flight.begin);
+  const std::string_view model = flight.entry ? std::string_view(flight.entry->spec->key) : std::string_view("unknown");
+  auto& metrics = metrics_.model(model);
+  const std::string_view operation = to_string(flight.request.operation);
+  metrics.operation(operation).finished(result ? std::nullopt : std::optional(result.error().code), seconds);
+  const Usage& usage = flight.outcome.usage;
+  if (result) {
+    metrics.tokens(static_cast<std::uint64_t>(usage.prompt_tokens), static_cast<std::uint64_t>(usage.completion_tokens));
+    metrics.time_to_first_token(flight.first_token);
+    if (flight.request.stream && usage.completion_tokens > 1) {
+      metrics.time_per_output_token((seconds - flight.first_token) / static_cast<double>(usage.completion_tokens - 1));
+    }
+  }
+  const auto level = result || result.error().code == ErrorCode::kCancelled ? observe::LogLevel::kInfo : observe::LogLevel::kWarn;
+  if (!log_.enabled(level)) return;
+  log_.log(level, "inference",
+           {{"request_id", flight.request.request_id},
+            {"principal", flight.request.principal.id},
+            {"model", model},
+            {"operation", operation},
+            {"outcome", result ? std::string_view("ok") : describe(result.error().code).name},
+            {"error", result ? std::string_view() : std::string_view(result.error().message)},
+            {"prompt_tokens", usage.prompt_tokens},
+            {"completion_tokens", usage.completion_tokens},
+            {"first_token_ms", flight.first_token * 1000},
+            {"ms", seconds * 1000}});
+}
+
+}  // namespace llm::inference

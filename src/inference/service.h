@@ -1,0 +1,102 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "access/principal.h"
+#include "async/cancel.h"
+#include "async/loop.h"
+#include "engines/supervisor.h"
+#include "inference/admission.h"
+#include "net/http_client.h"
+#include "observe/gateway_metrics.h"
+#include "observe/log.h"
+#include "router/catalogue.h"
+
+namespace llm::inference {
+
+enum class Operation { kChat, kCompletion, kEmbedding, kRerank, kTokenize, kDetokenize };
+std::string_view to_string(Operation operation);
+
+// One piece of work for an engine, in the OpenAI API's shape, whatever protocol it came by.
+struct Request {
+  Operation operation = Operation::kChat;
+  json::object body;  // `model` names the model; unknown fields go to the engine as they are
+  bool stream = false;
+  bool usage_wanted = false;  // streams: the client asked for the usage event (stream_options.include_usage)
+  std::string request_id;
+  access::Principal principal;
+  std::optional<json::Duration> keep_alive;
+};
+
+struct Usage {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t completion_tokens = 0;
+  std::int64_t cached_tokens = 0;
+};
+
+// How a request ended.
+struct Outcome {
+  std::string model;          // what answered
+  Usage usage;
+  std::string finish_reason;  // of the first choice
+  json::value timings;        // the engine's, null if it gave none
+  std::string body;           // not streamed: the engine's answer
+};
+
+// Where the answer goes. All calls on the request's loop, one after the other; an error ends the generation.
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  // The model is being loaded; more may follow.
+  virtual Task<Result<void>> on_loading(std::string_view model, const engines::LoadProgress& progress) = 0;
+  // Payloads of the engine's events ("data:" of SSE, without [DONE]) that arrived together. Views live for the call.
+  virtual Task<Result<void>> on_events(std::span<const std::string_view> payloads) = 0;
+};
+
+struct ServiceSettings {
+  std::chrono::milliseconds load_timeout{600'000};
+  bool log_prompts = false;
+};
+
+// The one door to the engines: every protocol's requests pass here and nowhere else. Authorize → admit → resolve the
+// model → make its engine ready → send → stream → settle. Thread-safe; a request runs on the loop of its caller.
+class Service {
+ public:
+  Service(ServiceSettings settings, Admission& admission, router::Catalogue& catalogue, engines::Supervisor& supervisor,
+          observe::Log& log, observe::GatewayMetrics& metrics);
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  // Every loop that runs requests has a client of its own. Before the loops start.
+  void add_loop(Loop& loop, net::HttpClient& client) { clients_.emplace_back(&loop, &client); }
+
+  // `sink` may be null for requests that do not stream. Cancel aborts the generation inside the engine.
+  Task<Result<Outcome>> run(Request request, Sink* sink, Loop& loop, CancelToken cancel);
+
+  std::size_t in_flight() const { return admission_.running(); }
+
+ private:
+  struct Flight;  // one request's state on its way
+  Task<Result<void>> dispatch(Flight& flight);
+  Task<Result<engines::Lease>> make_ready(Flight& flight);
+  Task<Result<void>> receive_stream(Flight& flight, net::ClientResponse& response);
+  Task<Result<void>> receive_whole(Flight& flight, net::ClientResponse& response);
+  void settle(const Flight& flight, const Result<void>& result);
+  net::HttpClient& client_of(Loop& loop) const;
+
+  ServiceSettings settings_;
+  Admission& admission_;
+  router::Catalogue& catalogue_;
+  engines::Supervisor& supervisor_;
+  observe::Log& log_;
+  observe::GatewayMetrics& metrics_;
+  std::vector<std::pair<Loop*, net::HttpClient*>> clients_;
+};
+
+}  // namespace llm::inference

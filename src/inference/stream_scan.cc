@@ -1,0 +1,149 @@
+#include "inference/stream_scan.h"
+
+#include <fmt/format.h>
+
+namespace llm::inference {
+namespace {
+
+// The value behind `"key":` as raw text, from its first character on; empty if the key is absent.
+std::string_view after_key(std::string_view text, std::string_view quoted_key) {
+  const auto at = text.find(quoted_key);
+  if (at == std::string_view::npos) return {};
+  text.remove_prefix(at + quoted_key.size());
+  while (!text.empty() && (text.front() == ' ' || text.front() == ':')) text.remove_prefix(1);
+  return text;
+}
+
+ErrorCode code_for_status(int status) {
+  switch (status) {
+    case 400:
+    case 422: return ErrorCode::kInvalidArgument;
+    case 404: return ErrorCode::kNotFound;
+    case 413: return ErrorCode::kPayloadTooLarge;
+    case 429: return ErrorCode::kRateLimited;
+    case 501: return ErrorCode::kUnsupported;
+    case 503: return ErrorCode::kOverloaded;
+    case 504: return ErrorCode::kEngineTimeout;
+    default: return ErrorCode::kEngineFailed;
+  }
+}
+
+}  // namespace
+
+Usage usage_of(const json::object& answer) {
+  Usage usage;
+  const auto* found = json::find(answer, "usage");
+  if (!found || !found->is_object()) return usage;
+  const auto& object = found->get_object();
+  usage.prompt_tokens = json::int_or(object, "prompt_tokens");
+  usage.completion_tokens = json::int_or(object, "completion_tokens");
+  if (const auto* details = json::find(object, "prompt_tokens_details"); details && details->is_object()) {
+    usage.cached_tokens = json::int_or(details->get_object(), "cached_tokens");
+  }
+  return usage;
+}
+
+Error engine_error(int status, std::string_view body, std::string_view model) {
+  auto parsed = json::parse(body);
+  const json::object* error = nullptr;
+  if (parsed && parsed->is_object()) {
+    const auto* found = json::find(parsed->get_object(), "error");
+    error = found && found->is_object() ? &found->get_object() : &parsed->get_object();
+  }
+  std::string_view message = error ? json::string_or(*error, "message") : std::string_view();
+  const std::string_view type = error ? json::string_or(*error, "type") : std::string_view();
+  if (status == 0 && error) status = static_cast<int>(json::int_or(*error, "code", 500));
+  if (type == "exceed_context_size_error") {
+    const auto prompt = json::int_or(*error, "n_prompt_tokens");
+    const auto context = json::int_or(*error, "n_ctx");
+    return Error{ErrorCode::kContextLengthExceeded,
+                 fmt::format("the prompt has {} tokens, and model \"{}\" is loaded with a context of {}. Shorten the "
+                             "prompt or set models.settings.{}.context",
+                             prompt, model, context, model),
+                 {},
+                 {{"n_prompt_tokens", prompt}, {"n_ctx", context}},
+                 0};
+  }
+  // vLLM and others say it in words.
+  const bool too_long = status == 400 && (message.find("maximum context length") != std::string_view::npos ||
+                                          message.find("context size") != std::string_view::npos);
+  ErrorCode code = too_long ? ErrorCode::kContextLengthExceeded : code_for_status(status);
+  if (message.empty()) message = body.substr(0, 300);
+  if (status == 401 || status == 403) {
+    return {ErrorCode::kEngineFailed, fmt::format("the engine of \"{}\" refused the gateway's key", model), {}, {}, 0};
+  }
+  Error result{code, fmt::format("{}", message), {}, {}, 0};
+  if (code == ErrorCode::kEngineFailed) {
+    result.message = fmt::format("the engine of model \"{}\" failed: {}", model, message);
+  }
+  if (code == ErrorCode::kOverloaded) result.retry_after_s = 2;
+  return result;
+}
+
+StreamScan::StreamScan(Operation operation, std::int64_t choices, bool usage_wanted)
+    : operation_(operation), choices_(choices), usage_wanted_(usage_wanted) {}
+
+void StreamScan::find_finish_reason(std::string_view payload) {
+  if (!finish_reason_.empty()) return;
+  auto value = after_key(payload, "\"finish_reason\"");
+  if (!value.starts_with('"')) return;
+  value.remove_prefix(1);
+  finish_reason_ = value.substr(0, value.find('"'));
+}
+
+StreamScan::Verdict StreamScan::look(std::string_view payload) {
+  if (payload == "[DONE]") return Verdict::kDone;
+  if (payload.starts_with("{\"error\"")) {
+    error_ = engine_error(0, payload, "");
+    return Verdict::kError;
+  }
+  find_finish_reason(payload);
+  if (after_key(payload, "\"usage\"").starts_with('{')) return look_at_usage(payload);
+  saw_text_ = true;
+  return Verdict::kForward;
+}
+
+StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
+  auto parsed = json::parse(payload);
+  if (!parsed || !parsed->is_object()) return Verdict::kForward;
+  auto& event = parsed->get_object();
+  const auto* usage = json::find(event, "usage");
+  if (!usage || !usage->is_object()) return Verdict::kForward;  // the word stood in the text
+  const Usage counted = usage_of(event);
+  // Each completion reports itself; the prompt they share counts once.
+  if (usage_events_ % choices_ == 0) {
+    usage_.prompt_tokens += counted.prompt_tokens;
+    usage_.cached_tokens += counted.cached_tokens;
+  }
+  usage_.completion_tokens += counted.completion_tokens;
+  ++usage_events_;
+  if (const auto* timings = json::find(event, "timings")) timings_ = *timings;
+  const auto* choices = json::find(event, "choices");
+  const bool usage_only = !choices || !choices->is_array() || choices->get_array().empty();
+  if (usage_only) {
+    held_ = payload;
+    last_usage_event_ = std::move(event);
+    return Verdict::kDrop;
+  }
+  // The last event of a text completion carries its usage; with several completions only the sum makes sense.
+  if (choices_ == 1 && operation_ == Operation::kCompletion) return Verdict::kForward;
+  last_usage_event_ = event;
+  last_usage_event_["choices"] = json::array();
+  event.erase("usage");
+  replacement_ = json::write(event);
+  return Verdict::kReplace;
+}
+
+std::optional<std::string> StreamScan::final_usage() const {
+  if (!usage_wanted_ || usage_events_ == 0 || last_usage_event_.empty()) return std::nullopt;
+  if (usage_events_ == 1 && !held_.empty()) return held_;
+  json::object event = last_usage_event_;
+  event["usage"] = json::object{{"completion_tokens", usage_.completion_tokens},
+                                {"prompt_tokens", usage_.prompt_tokens},
+                                {"total_tokens", usage_.prompt_tokens + usage_.completion_tokens},
+                                {"prompt_tokens_details", json::object{{"cached_tokens", usage_.cached_tokens}}}};
+  event.erase("timings");
+  return json::write(event);
+}
+
+}  // namespace llm::inference

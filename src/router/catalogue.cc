@@ -1,0 +1,172 @@
+#include "router/catalogue.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+
+namespace llm::router {
+namespace {
+
+// What clients see: the version only where it is not the default one.
+std::string shown_name(const models::ModelName& name) {
+  return name.version == models::kDefaultVersion ? name.name : models::to_string(name);
+}
+
+}  // namespace
+
+Catalogue::Catalogue(models::ModelStore& store, BlockingPool& pool, CatalogueSettings settings)
+    : store_(store), pool_(pool), settings_(std::move(settings)) {}
+
+const engines::ModelSettings* Catalogue::settings_for(const models::ModelName& name) const {
+  for (const auto& key : {models::to_string(name), name.name}) {
+    if (const auto found = settings_.models.find(key); found != settings_.models.end()) return &found->second;
+  }
+  return nullptr;
+}
+
+Result<std::shared_ptr<const CatalogueSnapshot>> Catalogue::read() const {
+  auto listing = store_.list();
+  if (!listing) return fail(listing.error());
+  auto aliases = store_.aliases();
+  if (!aliases) return fail(aliases.error());
+  auto snapshot = std::make_shared<CatalogueSnapshot>();
+  snapshot->read_at = std::chrono::steady_clock::now();
+  const auto add = [&](std::shared_ptr<CatalogueEntry> entry, std::initializer_list<std::string> names) {
+    snapshot->entries.push_back(entry);
+    for (const auto& name : names) snapshot->by_name.emplace(name, entry);
+  };
+  for (auto& manifest : listing->models) {
+    auto spec = std::make_shared<engines::EngineSpec>();
+    spec->key = models::to_string(manifest.name);
+    spec->model = shown_name(manifest.name);
+    spec->facts = manifest.facts;
+    if (const auto* settings = settings_for(manifest.name)) {
+      spec->settings = *settings;
+    } else if (manifest.settings) {
+      if (auto own = json::decode<engines::ModelSettings>(*manifest.settings)) spec->settings = std::move(*own);
+    }
+    if (!spec->settings.engine.empty()) {
+      if (const auto external = settings_.external.find(spec->settings.engine); external != settings_.external.end()) {
+        spec->external = external->second;
+      }
+    } else if (auto path = store_.blob_path(manifest.digest)) {
+      spec->file = std::move(*path);
+    }
+    auto entry = std::make_shared<CatalogueEntry>();
+    const std::string key = spec->key;
+    const std::string shown = spec->model;
+    entry->external = spec->settings.engine;
+    entry->spec = std::move(spec);
+    entry->manifest = std::move(manifest);
+    add(std::move(entry), {key, shown});
+  }
+  for (const auto& [engine, settings] : settings_.external) {
+    for (const auto& model : settings.models) {
+      auto spec = std::make_shared<engines::EngineSpec>();
+      spec->key = engine + "/" + model;
+      spec->model = model;
+      spec->external = settings;
+      auto entry = std::make_shared<CatalogueEntry>();
+      entry->external = engine;
+      const std::string key = spec->key;
+      entry->spec = std::move(spec);
+      add(std::move(entry), {key, model});
+    }
+  }
+  for (const auto& [alias, target] : *aliases) {
+    const auto entry = snapshot->by_name.find(models::to_string(target));
+    if (entry == snapshot->by_name.end()) continue;
+    snapshot->by_name.emplace(alias, entry->second);
+    snapshot->aliases.emplace(alias, entry->first);
+  }
+  return std::shared_ptr<const CatalogueSnapshot>(std::move(snapshot));
+}
+
+std::shared_ptr<const CatalogueSnapshot> Catalogue::current() const {
+  const std::lock_guard lock(mutex_);
+  return snapshot_;
+}
+
+bool Catalogue::is_old(const CatalogueSnapshot& snapshot) const {
+  return stale_.load(std::memory_order_acquire) || std::chrono::steady_clock::now() - snapshot.read_at > kRefresh;
+}
+
+Task<Result<std::shared_ptr<const CatalogueSnapshot>>> Catalogue::refresh() {
+  stale_.store(false, std::memory_order_release);
+  auto snapshot = co_await pool_.run([this] { return read(); });
+  if (!snapshot) {
+    stale_.store(true, std::memory_order_release);
+    co_return snapshot;
+  }
+  const std::lock_guard lock(mutex_);
+  snapshot_ = *snapshot;
+  co_return snapshot;
+}
+
+Task<Result<std::shared_ptr<const CatalogueSnapshot>>> Catalogue::list(bool fresh) {
+  auto snapshot = current();
+  if (snapshot && !fresh && !is_old(*snapshot)) co_return snapshot;
+  co_return co_await refresh();
+}
+
+std::shared_ptr<const CatalogueEntry> Catalogue::dynamic_external(std::string_view name) const {
+  const auto slash = name.find('/');
+  if (slash == std::string_view::npos || slash + 1 == name.size()) return nullptr;
+  const auto engine = settings_.external.find(std::string(name.substr(0, slash)));
+  if (engine == settings_.external.end()) return nullptr;
+  auto spec = std::make_shared<engines::EngineSpec>();
+  spec->key = name;
+  spec->model = name.substr(slash + 1);
+  spec->external = engine->second;
+  auto entry = std::make_shared<CatalogueEntry>();
+  entry->external = engine->first;
+  entry->spec = std::move(spec);
+  return entry;
+}
+
+Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::string name) {
+  if (name.empty()) name = settings_.default_model;
+  auto snapshot = current();
+  bool refreshed = false;
+  while (true) {
+    if (!snapshot || (is_old(*snapshot) && !refreshed)) {
+      auto read = co_await refresh();
+      if (!read) co_return fail(read.error());
+      snapshot = *read;
+      refreshed = true;
+    }
+    if (name.empty()) {
+      std::shared_ptr<const CatalogueEntry> smallest;
+      for (const auto& entry : snapshot->entries) {
+        if (entry->manifest.size == 0 || entry->spec->facts.mode != models::ModelMode::kGeneration) continue;
+        if (!smallest || entry->manifest.size < smallest->manifest.size) smallest = entry;
+      }
+      if (smallest) co_return smallest;
+    }
+    if (const auto found = snapshot->by_name.find(name); found != snapshot->by_name.end()) co_return found->second;
+    if (auto entry = dynamic_external(name)) co_return entry;
+    if (refreshed) break;
+    auto read = co_await refresh();
+    if (!read) co_return fail(read.error());
+    snapshot = *read;
+    refreshed = true;
+  }
+  if (name.empty()) {
+    co_return fail(ErrorCode::kNotFound,
+                   "no model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`", "/model");
+  }
+  std::vector<std::string> known;
+  for (const auto& [key, entry] : snapshot->by_name) known.push_back(key);
+  const auto near = nearest(name, known);
+  const std::string shown = name.size() > 200 || !valid_utf8(name) ? "" : fmt::format(" \"{}\"", name);
+  co_return fail(ErrorCode::kNotFound,
+                 fmt::format("model{} is not installed{}. See `llm-mcp list`; get it with `llm-mcp pull hf:owner/repo` "
+                             "or `llm-mcp import FILE --name NAME`",
+                             shown, near.empty() ? "" : fmt::format("; did you mean {}?", fmt::join(near, ", "))),
+                 "/model");
+}
+
+}  // namespace llm::router
