@@ -14,14 +14,17 @@ Loop::~Loop() {
 }
 
 void Loop::start() {
-  thread_ = std::thread([this] { run(); });
+  thread_ = std::thread([this] {
+#ifdef __linux__
+    // Only threads of our own: the name of the main thread is the name of the process.
+    pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+#endif
+    run();
+  });
 }
 
 void Loop::run() {
   running_ = std::this_thread::get_id();
-#ifdef __linux__
-  pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
-#endif
   context_.run();
   running_ = std::thread::id();
 }

@@ -1,9 +1,8 @@
 #include "base/error.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <cerrno>
+#include <fmt/format.h>
 #include <system_error>
 
 namespace llm {

@@ -85,7 +85,9 @@ using Result = std::expected<T, Error>;
 inline std::unexpected<Error> fail(ErrorCode code, std::string message, std::string pointer = {}) {
   return std::unexpected(Error{code, std::move(message), std::move(pointer), {}, 0});
 }
-inline std::unexpected<Error> fail(Error error) { return std::unexpected(std::move(error)); }
+inline std::unexpected<Error> fail(Error error) {
+  return std::unexpected(std::move(error));
+}
 
 // One row of the error table.
 struct ErrorDescription {

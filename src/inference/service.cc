@@ -33,6 +33,18 @@ std::string target_of(Operation operation, const engines::EngineInfo& info) {
   return path.starts_with("/..") ? std::string(path.substr(3)) : "/v1" + std::string(path);
 }
 
+// The gauge of requests at work, for as long as one is.
+class InFlight {
+ public:
+  explicit InFlight(observe::ModelMetrics& metrics) : metrics_(metrics) { metrics_.request_started(); }
+  ~InFlight() { metrics_.request_ended(); }
+  InFlight(const InFlight&) = delete;
+  InFlight& operator=(const InFlight&) = delete;
+
+ private:
+  observe::ModelMetrics& metrics_;
+};
+
 }  // namespace
 
 std::string_view to_string(Operation operation) {
@@ -114,6 +126,7 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   flight.entry = *entry;
   const auto& spec = *flight.entry->spec;
   flight.outcome.model = spec.model;
+  const InFlight counted(metrics_.model(spec.key));
   if (auto fits = check_mode(request.operation, spec); !fits) co_return fits;
   auto lease = co_await make_ready(flight);
   if (!lease) co_return fail(lease.error());

@@ -39,7 +39,7 @@ class Calls {
 
   void answer(const ReplyTo& to, std::string_view result_json);
   void refuse(const ReplyTo& to, const Refusal& refusal);
-  void refuse_unidentified(const std::shared_ptr<BatchReply>& batch, const Refusal& refusal);  // id unknown: null
+  void refuse_unidentified(const std::shared_ptr<BatchReply>& batch, const Refusal& refusal);  // the answer has no id
   void drop(const ReplyTo& to);  // the client wants no answer any more
   void notify(std::string_view method, std::string_view params_json);
   // Ends a batch's reading phase (see BatchReply::open).

@@ -98,7 +98,9 @@ void write_result(std::string& out, const RequestId& id, std::string_view result
 }
 
 void write_error(std::string& out, const RequestId* id, const Refusal& refusal) {
-  out.append(R"({"jsonrpc":"2.0","id":)").append(id != nullptr ? std::string_view(id->json) : "null");
+  out.append(R"({"jsonrpc":"2.0")");
+  // JSON-RPC wants a null id when the request's is unknown; MCP's schemas allow no null, but (since 2025-11-25) none.
+  if (id != nullptr) out.append(R"(,"id":)").append(id->json);
   fmt::format_to(std::back_inserter(out), R"(,"error":{{"code":{},"message":)", refusal.code);
   json::append_quoted(out, refusal.message);
   if (!refusal.data.empty()) out.append(R"(,"data":)").append(refusal.data);

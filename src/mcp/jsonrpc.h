@@ -43,7 +43,7 @@ struct Refusal {
   std::string data;
 };
 
-// Not a JSON-RPC message. Answer it with `refusal`, under `id` if one could be read, else null.
+// Not a JSON-RPC message. Answer it with `refusal`, under `id` if one could be read, else without an id.
 struct Malformed {
   std::optional<RequestId> id;
   Refusal refusal;
@@ -66,7 +66,7 @@ Decoded decode_line(std::string_view line);
 
 // Append one message without a newline inside or behind. JSON arguments must be valid JSON on one line.
 void write_result(std::string& out, const RequestId& id, std::string_view result_json);
-void write_error(std::string& out, const RequestId* id, const Refusal& refusal);  // no id: null
+void write_error(std::string& out, const RequestId* id, const Refusal& refusal);  // null: the answer has no id
 void write_notification(std::string& out, std::string_view method, std::string_view params_json);
 
 }  // namespace llm::mcp

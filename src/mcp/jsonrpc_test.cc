@@ -70,7 +70,7 @@ TEST(Jsonrpc, WritesMessages) {
   EXPECT_EQ(out, R"({"jsonrpc":"2.0","id":7,"result":{}})");
   out.clear();
   write_error(out, nullptr, {kParseError, "line\nbreak", R"({"a":1})"});
-  EXPECT_EQ(out, R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"line\nbreak","data":{"a":1}}})");
+  EXPECT_EQ(out, R"({"jsonrpc":"2.0","error":{"code":-32700,"message":"line\nbreak","data":{"a":1}}})");
   out.clear();
   write_notification(out, "notifications/x", "{}");
   EXPECT_EQ(out, R"({"jsonrpc":"2.0","method":"notifications/x","params":{}})");

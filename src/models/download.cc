@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 
 #include "base/strings.h"
 #include "json/json.h"
@@ -63,6 +64,8 @@ class PartialFile final : public HttpSink {
   const std::optional<Digest>& digest() const { return digest_; }
 
  private:
+  // Throws away what is there and asks for another attempt.
+  Result<void> start_over_because(std::string message);
   Result<void> start_whole(const HttpHead& head);
   Result<void> start_rest(const HttpHead& head);
   Result<void> set_total(std::uint64_t total);
@@ -139,6 +142,11 @@ Result<void> PartialFile::start_over() {
   return {};
 }
 
+Result<void> PartialFile::start_over_because(std::string message) {
+  if (auto ok = start_over(); !ok) return ok;
+  return fail(ErrorCode::kUnavailable, std::move(message));
+}
+
 void PartialFile::add_headers(HttpGet& request) const {
   request.headers.emplace_back("Accept-Encoding: identity");
   if (size_ == 0) return;
@@ -180,14 +188,11 @@ Result<void> PartialFile::start_rest(const HttpHead& head) {
   const auto slash = range.find('/');
   if (!range.starts_with("bytes ") || dash == std::string_view::npos || slash == std::string_view::npos ||
       parse_number<std::uint64_t>(range.substr(6, dash - 6)) != size_) {
-    (void)start_over();
-    return fail(ErrorCode::kUnavailable,
-                fmt::format("{} answered with another part than it was asked for", origin_of(head.url)));
+    return start_over_because(fmt::format("{} answered with another part than it was asked for", origin_of(head.url)));
   }
   if (const auto total = parse_number<std::uint64_t>(range.substr(slash + 1))) {
     if (total_ && *total_ != *total) {
-      (void)start_over();
-      return fail(ErrorCode::kUnavailable, fmt::format("{} changed between two attempts", plan_.file_name));
+      return start_over_because(fmt::format("{} changed between two attempts", plan_.file_name));
     }
     return set_total(*total);
   }
@@ -200,8 +205,7 @@ Result<void> PartialFile::start(const HttpHead& head) {
   if (head.status == 416 && size_ > 0) {
     // Nothing after what we have: either that is all, or what we have is of another file.
     if (complete()) return {};
-    (void)start_over();
-    return fail(ErrorCode::kUnavailable, fmt::format("{} has changed since the last attempt", plan_.file_name));
+    return start_over_because(fmt::format("{} has changed since the last attempt", plan_.file_name));
   }
   return fail(hub_error(head, plan_.file_name, !plan_.token.empty()));
 }

@@ -301,7 +301,7 @@ Result<void> ModelStore::remove_alias(std::string_view alias) {
 
 Result<fs::path> ModelStore::blob_path(const Digest& digest) const {
   if (auto ok = require_folder(settings_.root / "blobs"); !ok) return fail(std::move(ok.error()));
-  const fs::path path = blob_file(digest);
+  fs::path path = blob_file(digest);
   struct stat info{};
   if (::lstat(path.c_str(), &info) != 0) {
     if (errno == ENOENT) {

@@ -148,7 +148,7 @@ inline std::string small_model(char filler = 'a', std::uint64_t elements = 256) 
 class FailingFileSystem final : public FileSystem {
  public:
   int fail_at = 0;
-  int calls = 0;
+  std::atomic<int> calls = 0;
   int error_number = ENOSPC;
   std::uint64_t fake_free = 0;  // 0: the real value
   bool links = true;
