@@ -40,6 +40,7 @@ struct EngineInfo {
   std::optional<bool> supports_tools;  // empty: the engine does not say
   std::optional<bool> supports_images;
   std::chrono::milliseconds request_timeout{0};  // until the head of an answer; 0: none
+  std::uint32_t threads = 0;  // that decode; 0 unknown or not on this machine
   int pid = 0;
 };
 
@@ -62,19 +63,22 @@ struct EngineSpec {
   std::filesystem::path file;  // GGUF; empty for external engines
   models::GgufFacts facts;
   std::optional<ExternalSettings> external;
+  double own_load = 0;  // cores that the gateway's other engines keep busy at the time of the load
 };
 
 // How one kind of engine is started, watched and stopped. All members on the control loop.
 class Driver {
  public:
   using OnProgress = std::function<void(LoadProgress)>;
-  // Told once if a started engine ends by itself; the error says why.
+  // Told once if a started engine ends by itself; the error says why. Must not destroy the driver.
   using OnExit = std::function<void(Error)>;
 
   virtual ~Driver() = default;
-  // Returns once the engine has answered a real request. Cancel: the engine is gone when this returns.
+  // Returns once the engine has answered a real request. On an error or a cancel the engine is gone when this returns.
+  // Called once in a driver's life; `on_progress` is not called after it returned.
   virtual Task<Result<EngineInfo>> start(OnProgress on_progress, OnExit on_exit, CancelToken cancel) = 0;
-  // Ends the engine, at first politely. Its memory is back when this returns.
+  // Ends the engine, at first politely. Its memory is back when this returns. Not while start() runs (cancel that); at
+  // most once.
   virtual Task<void> stop() = 0;
   virtual std::uint64_t memory_bytes() const { return 0; }           // what it really uses now
   virtual std::vector<std::string> last_log_lines() const { return {}; }

@@ -14,7 +14,12 @@ class ExternalEngine final : public Driver {
   Task<Result<EngineInfo>> start(OnProgress, OnExit, CancelToken cancel) override {
     const ExternalSettings& settings = *spec_.external;
     auto endpoint = net::parse_endpoint(settings.base_url);
-    if (!endpoint) co_return fail(endpoint.error());
+    // The gateway's configuration is wrong, not the client's request.
+    if (!endpoint) {
+      co_return fail(ErrorCode::kUnavailable,
+                     fmt::format("the external engine's base_url \"{}\" is wrong: {}", settings.base_url,
+                                 endpoint.error().message));
+    }
     EngineInfo info;
     info.endpoint = *endpoint;
     info.upstream_model = spec_.model;
@@ -25,7 +30,7 @@ class ExternalEngine final : public Driver {
     if (!settings.api_key_env.empty()) {
       const char* key = std::getenv(settings.api_key_env.c_str());
       if (!key) {
-        co_return fail(ErrorCode::kInvalidArgument,
+        co_return fail(ErrorCode::kUnavailable,
                        fmt::format("the environment variable {} with the engine's key is not set", settings.api_key_env));
       }
       info.api_key = key;
@@ -33,9 +38,12 @@ class ExternalEngine final : public Driver {
     const std::string authorization = "Bearer " + info.api_key;
     net::ClientRequest request{.target = settings.health_path};
     if (!info.api_key.empty()) request.headers.emplace_back("Authorization", authorization);
-    request.head_timeout = std::chrono::milliseconds(settings.connect_timeout.ms * 2);
+    request.head_timeout = request.stall_timeout = std::chrono::milliseconds(settings.connect_timeout.ms * 2);
     auto response = co_await client_.send(info.endpoint, request, cancel);
-    if (!response) co_return fail(ErrorCode::kUnavailable, "the external engine cannot be reached: " + response.error().message);
+    if (!response) {
+      if (cancel.cancelled()) co_return fail(response.error());
+      co_return fail(ErrorCode::kUnavailable, "the external engine cannot be reached: " + response.error().message);
+    }
     if (response->status() != 200) {
       co_return fail(ErrorCode::kUnavailable,
                      fmt::format("the external engine at {} answered {} with status {}; is health_path right, and the key?",

@@ -16,6 +16,7 @@ namespace llm::engines {
 namespace {
 
 constexpr std::uint64_t kDefaultContext = 8192;
+constexpr std::chrono::milliseconds kReapPatience{1'000};
 
 std::string_view flash_text(FlashAttention flash) {
   switch (flash) {
@@ -61,13 +62,19 @@ class LlamaServer final : public Driver {
         spec_(std::move(spec)),
         ended_(control.executor()) {}
 
+  ~LlamaServer() override {
+    child_.reset();
+    remove_socket();
+  }
+
   Task<Result<EngineInfo>> start(OnProgress on_progress, OnExit on_exit, CancelToken cancel) override {
     on_progress_ = std::move(on_progress);
     on_exit_ = std::move(on_exit);
-    // The name must be short (108 bytes at most for the whole path) and unguessable is not needed: the folder is private.
+    // A path of a Unix socket has at most 108 bytes, so the name is short; the folder is private, so it may be guessed.
     socket_ = settings_.socket_dir / (unique_id().substr(16) + ".sock");
     oom_before_ = oom_kills();
-    const CpuBudget budget = cpu_budget(read_cpu_facts());
+    const CpuBudget budget = cpu_budget(read_cpu_facts(), spec_.own_load);
+    threads_ = spec_.settings.threads > 0 ? spec_.settings.threads : static_cast<std::uint32_t>(budget.threads);
     auto args = llama_server_args(settings_, spec_, budget, socket_.string());
     if (!args) co_return fail(args.error());
     auto child = ChildProcess::start(
@@ -76,6 +83,8 @@ class LlamaServer final : public Driver {
     if (!child) co_return fail(child.error());
     child_ = std::move(*child);
     Result<EngineInfo> ready = co_await wait_until_ready(cancel);
+    on_progress_ = nullptr;  // the log says "model loaded" later than the engine serves
+    if (ready && exit_) ready = fail(explain());
     if (!ready) {
       co_await stop();
       co_return ready;
@@ -97,8 +106,7 @@ class LlamaServer final : public Driver {
     }
     child_.reset();
     client_.forget(endpoint());
-    std::error_code ignored;
-    std::filesystem::remove(socket_, ignored);
+    remove_socket();
   }
 
   std::uint64_t memory_bytes() const override {
@@ -124,6 +132,11 @@ class LlamaServer final : public Driver {
     return endpoint;
   }
 
+  void remove_socket() {
+    std::error_code ignored;
+    if (!socket_.empty()) std::filesystem::remove(socket_, ignored);
+  }
+
   void on_line(std::string_view line) {
     const double before = log_.progress().fraction;
     log_.add(line);
@@ -137,6 +150,19 @@ class LlamaServer final : public Driver {
   }
 
   Error explain() const { return log_.explain(spec_.key, exit_, oom_kills() > oom_before_); }
+
+  // The better reason for what a request to the engine saw: a connection breaks a moment before the child is reaped.
+  Task<Error> cause(Error seen) {
+    const bool broken = seen.code == ErrorCode::kEngineFailed || seen.code == ErrorCode::kUnavailable;
+    bool waiting = broken && !exit_;
+    Deadline patience([&] {
+      waiting = false;
+      ended_.notify();
+    });
+    if (waiting) control_.wheel().arm(patience, kReapPatience);
+    while (waiting && !exit_) co_await ended_.wait();
+    co_return exit_ ? explain() : seen;
+  }
 
   // Health first, then the engine's own description, then one real request: only that proves that it can serve.
   Task<Result<EngineInfo>> wait_until_ready(CancelToken cancel) {
@@ -158,9 +184,9 @@ class LlamaServer final : public Driver {
       pause = std::min(pause * 2, std::chrono::milliseconds(100));
     }
     auto props = co_await get("/props", cancel);
-    if (!props) co_return fail(exit_ ? explain() : props.error());
+    if (!props) co_return fail(co_await cause(props.error()));
     EngineInfo info = describe(*props);
-    if (auto probed = co_await probe(info, cancel); !probed) co_return fail(exit_ ? explain() : probed.error());
+    if (auto probed = co_await probe(info, cancel); !probed) co_return fail(co_await cause(probed.error()));
     co_return info;
   }
 
@@ -180,6 +206,7 @@ class LlamaServer final : public Driver {
     if (const auto* modalities = json::find(props, "modalities"); modalities && modalities->is_object()) {
       info.supports_images = json::bool_or(modalities->get_object(), "vision");
     }
+    info.threads = threads_;
     info.pid = child_ ? static_cast<int>(child_->pid()) : 0;
     return info;
   }
@@ -195,7 +222,7 @@ class LlamaServer final : public Driver {
       body = R"({"query":"a","documents":["a"]})";
     }
     net::ClientRequest request{.method = "POST", .target = target, .content_type = "application/json", .body = body};
-    request.head_timeout = settings_.start_timeout;
+    request.head_timeout = request.stall_timeout = settings_.start_timeout;
     auto response = co_await client_.send(info.endpoint, request, cancel);
     if (!response) co_return fail(response.error());
     auto text = co_await response->read_all();
@@ -208,7 +235,7 @@ class LlamaServer final : public Driver {
 
   Task<Result<json::object>> get(std::string_view target, CancelToken cancel) {
     net::ClientRequest request{.target = target};
-    request.head_timeout = settings_.probe_timeout;
+    request.head_timeout = request.stall_timeout = settings_.probe_timeout;
     auto response = co_await client_.send(endpoint(), request, cancel);
     if (!response) co_return fail(response.error());
     auto text = co_await response->read_all();
@@ -231,6 +258,7 @@ class LlamaServer final : public Driver {
   std::optional<ExitStatus> exit_;
   Event ended_;
   bool serving_ = false;
+  std::uint32_t threads_ = 0;
   std::uint64_t oom_before_ = 0;
 };
 

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 
 #include "base/error.h"
@@ -9,12 +11,14 @@
 namespace llm::engines {
 
 // What the machine (or the container around us) has for engines: the smaller of the physical memory and the cgroup's
-// limit, in bytes; and how much of it is free for new allocations now.
+// limit, in bytes; and how much of it is free for new allocations now. Cached file pages count as free: the kernel gives
+// them up first.
 struct SystemMemory {
   std::uint64_t total = 0;
   std::uint64_t available = 0;
 };
-SystemMemory read_system_memory();
+// Reads /proc and /sys below `root` (cgroup v1 and v2); what is missing limits nothing. Other systems get zeros.
+SystemMemory read_system_memory(const std::filesystem::path& root = "/");
 
 // Who may use how many bytes. A load reserves its estimate before it starts; the estimate is replaced by what the engine
 // really uses once it runs. Not thread-safe: control loop only.
@@ -23,8 +27,8 @@ class MemoryLedger {
   // `limit`: bytes for all engines together; 0: what the system has free, less a margin for everybody else.
   explicit MemoryLedger(std::uint64_t limit) : limit_(limit) {}
 
-  // Bytes missing to reserve `wanted` now (0: it fits).
-  std::uint64_t missing(std::uint64_t wanted, const SystemMemory& memory) const;
+  // Bytes missing to reserve `wanted` now (0: it fits), if the engines `gone` had given theirs back.
+  std::uint64_t missing(std::uint64_t wanted, const SystemMemory& memory, std::span<const std::string> gone = {}) const;
   void reserve(const std::string& key, std::uint64_t bytes) { reserved_[key] = bytes; }
   // What `key` uses by measurement; the part of its estimate not yet used stays reserved.
   void measured(const std::string& key, std::uint64_t bytes) { used_[key] = bytes; }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/strings.h"
+
 namespace llm {
 
 const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>::table() {
@@ -58,16 +60,52 @@ const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>:
 namespace llm::engines {
 namespace {
 
-// llama-server flags the gateway sets itself or never allows.
-constexpr auto kReserved = std::to_array<std::string_view>({
-    "-m", "--model", "-mu", "--model-url", "-dr", "--docker-repo", "-hf", "-hfr", "--hf-repo", "-hff", "--hf-file",
-    "-hft", "--hf-token", "-a", "--alias", "--host", "--port", "--reuse-port", "--path", "--api-prefix", "--api-key",
-    "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--cors-origins", "--cors-methods", "--cors-headers",
-    "--cors-credentials", "--rpc", "--log-file", "--log-disable", "--log-jsonl", "--tools", "--tools-runtime", "--agent",
-    "-ag", "--mcp-servers-config", "--mcp-servers-json", "--ui", "--webui", "--ui-mcp-proxy", "--webui-mcp-proxy",
-    "--models-dir", "--models-preset", "--slot-save-path", "--media-path", "--props", "-h", "--help", "--usage",
-    "--version", "--offline", "--embedding", "--embeddings", "--rerank", "--reranking",
+// llama-server options (with all their spellings in v0.5.0) that an extra argument may not be.
+struct Reserved {
+  std::string_view names;    // separated by spaces; "--x-*": all that begin so
+  std::string_view instead;  // the setting that does it; empty: nothing may
+};
+constexpr auto kReserved = std::to_array<Reserved>({
+    // What is loaded, and from where.
+    {"-m --model -a --alias -mu --model-url -dr --docker-repo -hf -hfr --hf-repo -hff --hf-file -hft --hf-token", ""},
+    {"-hfd -hfrd --hf-repo-draft --spec-draft-hf -mmu --mmproj-url --offline -cl --cache-list", ""},
+    {"--embd-gemma-default --fim-* --gpt-oss-* --vision-*", ""},
+    {"--models-* --no-models-autoload --tags --sleep-idle-seconds", ""},
+    // Where it listens, and for whom.
+    {"--host --port --reuse-port --path --api-prefix --api-key --api-key-file --ssl-* --cors-* --no-cors-credentials", ""},
+    {"--ui --webui --no-ui --no-webui --ui-* --webui-* --no-ui-* --no-webui-* --tools --tools-* --mcp-*", ""},
+    {"-ag --agent -no-ag --no-agent --rpc --props --metrics --slots --no-slots", ""},
+    // Files it would write or serve, and the log that is read here.
+    {"--slot-save-path --media-path --log-prompts-dir --log-disable --log-file --log-colors --log-jsonl --no-log-jsonl", ""},
+    {"--log-prefix --no-log-prefix --log-timestamps --no-log-timestamps -lcd --lookup-cache-dynamic", ""},
+    // What does not start an engine at all.
+    {"-h --help --usage --version --license --completion-bash --list-devices", ""},
+    // What settings say, and the memory ledger counts with.
+    {"-c --ctx-size --kv-unified-per-slot -fitc --fit-ctx", "context"},
+    {"-np --parallel --threads-http", "parallel"},
+    {"-kvu --kv-unified -no-kvu --no-kv-unified", "parallel"},
+    {"-b --batch-size", "batch"},
+    {"-ub --ubatch-size", "ubatch"},
+    {"-t --threads", "threads"},
+    {"-tb --threads-batch", "threads_batch"},
+    {"-ngl --gpu-layers --n-gpu-layers", "gpu_layers"},
+    {"-fa --flash-attn", "flash_attention"},
+    {"-ctk --cache-type-k", "cache_type_k"},
+    {"-ctv --cache-type-v", "cache_type_v"},
+    {"-cram --cache-ram", "cache_ram"},
+    {"--chat-template --chat-template-file", "chat_template"},
+    {"--embedding --embeddings --rerank --reranking", "mode"},
 });
+
+const Reserved* find_reserved(std::string_view name) {
+  for (const auto& row : kReserved) {
+    for (const auto pattern : split(row.names, ' ')) {
+      const bool fits = pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+      if (fits) return &row;
+    }
+  }
+  return nullptr;
+}
 
 }  // namespace
 
@@ -78,12 +116,16 @@ Result<void> check_extra_args(const std::vector<std::string>& args) {
     if (arg.find_first_of(std::string_view("\0\n\r", 3)) != std::string::npos) {
       return fail(ErrorCode::kInvalidArgument, "an engine argument holds no NUL and no line break", pointer);
     }
-    const std::string name = arg.substr(0, arg.find('='));
-    if (std::ranges::find(kReserved, name) != kReserved.end()) {
-      return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("the engine argument {} is set by the gateway itself and cannot be given here", name),
-                  pointer);
-    }
+    // llama-server reads "--api_key" as "--api-key".
+    std::string name = arg.substr(0, arg.find('='));
+    if (name.starts_with("--")) std::ranges::replace(name, '_', '-');
+    const Reserved* row = find_reserved(name);
+    if (!row) continue;
+    return fail(ErrorCode::kInvalidArgument,
+                row->instead.empty()
+                    ? fmt::format("the engine argument {} is set by the gateway itself and cannot be given here", name)
+                    : fmt::format("the engine argument {} cannot be given here; use the setting {}", name, row->instead),
+                pointer);
   }
   return {};
 }

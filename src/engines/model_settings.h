@@ -33,7 +33,8 @@ struct ModelSettings {
 };
 
 // Refuses arguments that would move the engine out of the gateway's control (where it listens, what it loads, its logs,
-// its keys, RPC). Errors point at /extra_args/<n>.
+// its keys, RPC) or that a setting of its own stands for, since the memory ledger counts with that. Errors point at
+// /extra_args/<n>.
 Result<void> check_extra_args(const std::vector<std::string>& args);
 
 }  // namespace llm::engines

@@ -31,9 +31,10 @@ struct SupervisorSettings {
 struct EngineStatus {
   EngineState state = EngineState::kStopped;
   LoadProgress progress;
-  Error error;  // kFailed
+  Error error;  // kFailed; kStopped: why a load was given up, if one was
   std::chrono::steady_clock::time_point retry_at{};  // kFailed: when the next attempt is due
   EngineInfo info;  // kReady
+  std::uint64_t attempt = 0;  // loads begun so far
 };
 
 // A line of GET /api/v1/engines.
@@ -47,12 +48,12 @@ struct EngineReport {
   std::uint32_t restarts = 0;
   json::Duration keep_alive;
   std::int64_t idle_ms = 0;
-  std::vector<std::string> log;
 };
 
 struct Engine;
 
-// A running engine held for one request: while it exists, the engine is not unloaded. Any thread.
+// A running engine held for one request: while it exists, the engine is not unloaded unless somebody forces it. Any
+// thread. May outlive the supervisor.
 class Lease {
  public:
   Lease() = default;
@@ -62,9 +63,9 @@ class Lease {
   Lease& operator=(Lease&& other) noexcept;
   ~Lease();
   const EngineInfo& info() const { return *info_; }
-  Engine* engine() const { return engine_.get(); }
 
  private:
+  friend class Supervisor;
   void release();
   std::shared_ptr<Engine> engine_;  // shared: requests, the supervisor's table and its coroutines
   std::shared_ptr<const EngineInfo> info_;  // shared with the supervisor; immutable
@@ -75,14 +76,23 @@ using DriverFactory = std::function<std::unique_ptr<Driver>(const EngineSpec&)>;
 // Brings engines up on first use, one load however many ask; restarts what crashes; unloads what is idle; asks the
 // memory ledger before each load. Lives on the control loop; `acquire`, `unload`, `report` and `explain` may be called
 // from any loop.
+//
+//   stopped → starting → ready → stopping → stopped       a crash: ready → failed → (back-off) → starting
+//                └→ failed                                 a load that failed is tried again by the next request
+//
+// Destroyed after stop(), or when its loop no longer runs; the calls of other loops must have ended by then.
 class Supervisor {
  public:
+  using MemoryReader = std::function<SystemMemory()>;
+
   Supervisor(Loop& control, SupervisorSettings settings, DriverFactory factory, observe::Log& log,
-             observe::GatewayMetrics& metrics);
+             observe::GatewayMetrics& metrics, MemoryReader memory = [] { return read_system_memory(); });
   ~Supervisor();
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
 
   struct AcquireOptions {
-    std::optional<json::Duration> keep_alive;          // replaces the model's from now on
+    std::optional<json::Duration> keep_alive;          // replaces the model's until the engine stops
     std::chrono::milliseconds timeout{600'000};        // for the load
     std::function<Task<void>(LoadProgress)> progress;  // on the caller's loop, while it waits
     bool retry_now = false;                            // an explicit load: no waiting for the back-off
@@ -91,7 +101,8 @@ class Supervisor {
   // retry_after when the wait took too long, kCancelled.
   Task<Result<Lease>> acquire(std::shared_ptr<const EngineSpec> spec, AcquireOptions options, CancelToken cancel);
 
-  // Stops the engine of `key`. With requests in flight it waits for them unless `force`. kNotFound: not loaded.
+  // Stops the engine of `key`. With requests in flight it waits for them unless `force`; a load under way is given up.
+  // New requests wait until it is gone and then load it again. kNotFound: not loaded.
   Task<Result<void>> unload(std::string key, bool force);
 
   // The reason why a request to this engine broke, given what the client side saw.
@@ -103,17 +114,31 @@ class Supervisor {
   Task<void> stop();
 
  private:
+  class Waiting;
+  std::shared_ptr<Engine> find(const std::string& key) const;
   std::shared_ptr<Engine> find_or_add(const std::shared_ptr<const EngineSpec>& spec);
-  Result<std::uint64_t> choose_context(EngineSpec& spec) const;
-  void started(Engine& engine, const EngineInfo& info, std::uint64_t wanted, double seconds);
   std::optional<Lease> try_lease(const std::shared_ptr<Engine>& engine, const AcquireOptions& options);
-  void request_start(const std::shared_ptr<Engine>& engine);
+  bool stopping() const;
+  void request_start(const std::shared_ptr<Engine>& engine, std::shared_ptr<const EngineSpec> spec);
+
+  // On the control loop (supervisor_control.cc).
+  void begin_start(const std::shared_ptr<Engine>& engine, std::string phase);
   Task<void> start_engine(std::shared_ptr<Engine> engine);
+  Task<Result<EngineInfo>> start_driver(std::shared_ptr<Engine> engine, EngineSpec spec);
+  void started(Engine& engine, const EngineInfo& info, double seconds);
+  void start_failed(Engine& engine, Error error, double seconds);
+  Result<std::uint64_t> choose_context(EngineSpec& spec) const;
   Task<Result<void>> make_room(std::shared_ptr<Engine> engine, std::uint64_t wanted);
-  Task<void> stop_engine(std::shared_ptr<Engine> engine, EngineState after);
-  void on_crash(const std::shared_ptr<Engine>& engine, Error error);
-  Task<void> restart_later(std::shared_ptr<Engine> engine, std::chrono::milliseconds pause);
+  std::vector<std::string> idle_engines() const;
+  double busy_threads() const;
+  Task<void> stop_engine(std::shared_ptr<Engine> engine);
+  Task<void> unload_engine(std::shared_ptr<Engine> engine, bool force, std::shared_ptr<Watch<bool>> done);
+  void on_crash(const std::shared_ptr<Engine>& engine, std::uint64_t attempt, Error error);
+  Task<void> bury(std::unique_ptr<Driver> driver);
+  Task<void> restart_later(std::shared_ptr<Engine> engine, std::uint64_t attempt, std::chrono::milliseconds pause);
   Task<void> watch_idle();
+  void measure();
+  void forget_unused();
   void set_state(Engine& engine, EngineState state, const std::function<void(EngineStatus&)>& change = {});
 
   Loop& control_;
@@ -121,12 +146,14 @@ class Supervisor {
   DriverFactory factory_;
   observe::Log& log_;
   observe::GatewayMetrics& metrics_;
-  MemoryLedger ledger_;
-  mutable std::mutex mutex_;  // guards engines_ and the fields of Engine marked so
-  std::map<std::string, std::shared_ptr<Engine>> engines_;
-  TaskGroup tasks_;
-  CancelSource stopping_;
-  bool stopped_ = false;  // guarded by mutex_
+  MemoryReader memory_;
+  MemoryLedger ledger_;                          // control loop
+  const std::shared_ptr<std::mutex> guard_;      // of engines_, stopped_ and the guarded fields of every Engine
+  const std::shared_ptr<char> alive_;            // watched by what is posted to the control loop
+  std::map<std::string, std::shared_ptr<Engine>> engines_;  // guarded
+  bool stopped_ = false;                                    // guarded
+  TaskGroup tasks_;                                         // control loop
+  CancelSource stopping_;                                   // control loop
 };
 
 }  // namespace llm::engines

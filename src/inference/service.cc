@@ -68,6 +68,7 @@ struct Service::Flight {
   std::shared_ptr<const router::CatalogueEntry> entry = nullptr;
   engines::Lease lease = {};
   std::int64_t choices = 1;  // `n`
+  bool several = false;      // more than one completion: n > 1 or several prompts
   bool assemble = false;     // asked as a stream although the client did not ask for one
   double first_token = 0;    // seconds
   Outcome outcome = {};
@@ -121,6 +122,7 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   auto checked = check_request(request);
   if (!checked) co_return fail(checked.error());
   flight.choices = checked->choices;
+  flight.several = checked->several;
   auto entry = co_await catalogue_.resolve(checked->model);
   if (!entry) co_return fail(entry.error());
   flight.entry = *entry;
@@ -190,7 +192,7 @@ Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& r
 
 Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& response) {
   net::SseParser parser({.max_event_bytes = 16 * 1024 * 1024});
-  StreamScan scan(flight.request.operation, flight.choices, flight.request.usage_wanted);
+  StreamScan scan(flight.request.operation, flight.choices, flight.several, flight.request.usage_wanted);
   Assembler assembler(flight.request.operation == Operation::kChat);
   std::vector<std::string_view> payloads;
   bool done = false;

@@ -80,8 +80,8 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
   return result;
 }
 
-StreamScan::StreamScan(Operation operation, std::int64_t choices, bool usage_wanted)
-    : operation_(operation), choices_(choices), usage_wanted_(usage_wanted) {}
+StreamScan::StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted)
+    : operation_(operation), choices_(choices), several_(several), usage_wanted_(usage_wanted) {}
 
 void StreamScan::find_finish_reason(std::string_view payload) {
   if (!finish_reason_.empty()) return;
@@ -93,6 +93,7 @@ void StreamScan::find_finish_reason(std::string_view payload) {
 
 StreamScan::Verdict StreamScan::look(std::string_view payload) {
   if (payload == "[DONE]") return Verdict::kDone;
+  if (payload == "null") return Verdict::kDrop;  // llama-server begins the stream of several prompts with it
   if (payload.starts_with("{\"error\"")) {
     error_ = engine_error(0, payload, "");
     return Verdict::kError;
@@ -110,23 +111,28 @@ StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
   const auto* usage = json::find(event, "usage");
   if (!usage || !usage->is_object()) return Verdict::kForward;  // the word stood in the text
   const Usage counted = usage_of(event);
-  // Each completion reports itself; the prompt they share counts once.
-  if (usage_events_ % choices_ == 0) {
+  // Each completion reports itself, in any order; a prompt that several share counts once. Text completions carry their
+  // index, which counts through the first prompt's completions, then the second's.
+  const auto* choices = json::find(event, "choices");
+  const bool usage_only = !choices || !choices->is_array() || choices->get_array().empty();
+  std::int64_t index = usage_events_;
+  if (!usage_only && choices->get_array()[0].is_object()) {
+    index = json::int_or(choices->get_array()[0].get_object(), "index", index);
+  }
+  if (index % choices_ == 0) {
     usage_.prompt_tokens += counted.prompt_tokens;
     usage_.cached_tokens += counted.cached_tokens;
   }
   usage_.completion_tokens += counted.completion_tokens;
   ++usage_events_;
   if (const auto* timings = json::find(event, "timings")) timings_ = *timings;
-  const auto* choices = json::find(event, "choices");
-  const bool usage_only = !choices || !choices->is_array() || choices->get_array().empty();
   if (usage_only) {
     held_ = payload;
     last_usage_event_ = std::move(event);
     return Verdict::kDrop;
   }
   // The last event of a text completion carries its usage; with several completions only the sum makes sense.
-  if (choices_ == 1 && operation_ == Operation::kCompletion) return Verdict::kForward;
+  if (!several_ && operation_ == Operation::kCompletion) return Verdict::kForward;
   last_usage_event_ = event;
   last_usage_event_["choices"] = json::array();
   event.erase("usage");

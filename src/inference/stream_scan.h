@@ -12,8 +12,9 @@ namespace llm::inference {
 // not parsed; those with usage are parsed once.
 class StreamScan {
  public:
-  // `choices`: completions asked for each prompt (`n`). `usage_wanted`: the client asked for the usage event.
-  StreamScan(Operation operation, std::int64_t choices, bool usage_wanted);
+  // `choices`: completions asked for each prompt (`n`). `several`: more than one completion comes, of one prompt or of
+  // many. `usage_wanted`: the client asked for the usage event.
+  StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted);
 
   enum class Verdict { kForward, kDrop, kReplace, kDone, kError };
   // What to do with this payload. kReplace: `replacement()` goes instead. kError: `error()` says what the engine said.
@@ -35,6 +36,7 @@ class StreamScan {
 
   Operation operation_;
   std::int64_t choices_;
+  bool several_;
   bool usage_wanted_;
   bool saw_text_ = false;
   std::int64_t usage_events_ = 0;

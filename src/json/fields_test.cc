@@ -252,8 +252,8 @@ TEST(Fields, SecretsAreNeverShown) {
 TEST(Fields, EncodeLeavesOutWhatIsUnsetAndRoundTrips) {
   EXPECT_EQ(write(encode(Item{"a", {}})), R"({"name":"a"})");
   const std::string text =
-      R"({"model":"m","temperature":5E-1,"max_tokens":7,"stream":true,"port":1,"small":-3,"seed":18446744073709551615,)"
-      R"("share":2.5E-1,"stop":"x","response_format":[1],"metadata":{},"mode":"fast","items":[{"name":"a","weight":1E0}],)"
+      R"({"model":"m","temperature":0.5,"max_tokens":7,"stream":true,"port":1,"small":-3,"seed":18446744073709551615,)"
+      R"("share":0.25,"stop":"x","response_format":[1],"metadata":{},"mode":"fast","items":[{"name":"a","weight":1.0}],)"
       R"("models":{"k":{"name":"b"}},"hosts":[],"keep_alive":-1,"timeout":"1m30s","memory":"1KiB","token":"","nested":{"name":"n"}})";
   const auto request = read(text);
   ASSERT_TRUE(request) << to_string(request.error());

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/strings.h"
 
 namespace llm::json {
@@ -151,12 +153,78 @@ Result<value> parse(std::string_view text, const ParseLimits& limits) {
   return document;
 }
 
+namespace {
+
+void append_value(std::string& out, const value& item);
+
+// The shortest text that reads back as the same number, and as a floating-point one: Boost.JSON itself writes 0.1 as 1E-1,
+// which is right and unreadable.
+void append_number(std::string& out, double number) {
+  const std::size_t begin = out.size();
+  fmt::format_to(std::back_inserter(out), "{}", number);
+  if (out.find_first_of(".e", begin) == std::string::npos) out.append(".0");
+}
+
+void append_object(std::string& out, const object& members) {
+  out.push_back('{');
+  bool first = true;
+  for (const auto& member : members) {
+    if (!std::exchange(first, false)) out.push_back(',');
+    append_quoted(out, {member.key().data(), member.key().size()});
+    out.push_back(':');
+    append_value(out, member.value());
+  }
+  out.push_back('}');
+}
+
+void append_value(std::string& out, const value& item) {
+  switch (item.kind()) {
+    case boost::json::kind::null:
+      out.append("null");
+      break;
+    case boost::json::kind::bool_:
+      out.append(item.get_bool() ? "true" : "false");
+      break;
+    case boost::json::kind::int64:
+      fmt::format_to(std::back_inserter(out), "{}", item.get_int64());
+      break;
+    case boost::json::kind::uint64:
+      fmt::format_to(std::back_inserter(out), "{}", item.get_uint64());
+      break;
+    case boost::json::kind::double_:
+      append_number(out, item.get_double());
+      break;
+    case boost::json::kind::string:
+      append_quoted(out, {item.get_string().data(), item.get_string().size()});
+      break;
+    case boost::json::kind::array: {
+      out.push_back('[');
+      bool first = true;
+      for (const auto& element : item.get_array()) {
+        if (!std::exchange(first, false)) out.push_back(',');
+        append_value(out, element);
+      }
+      out.push_back(']');
+      break;
+    }
+    case boost::json::kind::object:
+      append_object(out, item.get_object());
+      break;
+  }
+}
+
+}  // namespace
+
 std::string write(const value& document) {
-  return bj::serialize(document);
+  std::string out;
+  append_value(out, document);
+  return out;
 }
 
 std::string write(const object& document) {
-  return bj::serialize(document);
+  std::string out;
+  append_object(out, document);
+  return out;
 }
 
 void append_quoted(std::string& out, std::string_view text) {

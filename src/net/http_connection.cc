@@ -211,7 +211,7 @@ Task<bool> Connection::serve_one() {
   if (!exchange.started() && (!returned || !exchange.cancelled().cancelled())) {
     co_await exchange.respond(
         500, "application/json",
-        R"({"error":{"message":"the request was not answered","type":"server_error","code":"internal"}})");
+        R"({"error":{"message":"the request was not answered","type":"server_error","code":"internal","param":null}})");
   }
   exchange_ = nullptr;
   if (upgraded_) co_return false;
@@ -261,7 +261,7 @@ Task<void> Connection::refuse(int status, std::string_view reason) {
   }
   body += R"(","type":"invalid_request_error","code":")";
   body += status == 408 ? "request_timeout" : status == 413 ? "payload_too_large" : "malformed";
-  body += "\"}}";
+  body += R"(","param":null}})";
   fmt::format_to(std::back_inserter(start_head(status)),
                  "Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.size());
   const std::array<std::string_view, 2> pieces{out_, body};

@@ -76,7 +76,9 @@ class RawListener {
  public:
   RawListener(Loop& loop, int fd) : loop_(loop), descriptor_(loop.executor(), fd) {}
 
-  Task<RawPeer> accept() {
+  Task<RawPeer> accept() { co_return RawPeer(loop_, make_plain_transport(co_await accept_socket())); }
+
+  Task<Socket> accept_socket() {
     while (true) {
       co_await descriptor_.async_wait(Descriptor::wait_read, use_tuple);
       const int fd = accept4(descriptor_.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -84,8 +86,7 @@ class RawListener {
       int family = 0;
       socklen_t size = sizeof family;
       getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
-      co_return RawPeer(loop_, make_plain_transport(Socket(
-                                   loop_.executor(), boost::asio::generic::stream_protocol(family, 0), fd)));
+      co_return Socket(loop_.executor(), boost::asio::generic::stream_protocol(family, 0), fd);
     }
   }
 

@@ -305,7 +305,7 @@ TEST_F(ModelTools, StatusHoldsTheEngines) {
   const auto result = call("llm_status", "{}");
   EXPECT_EQ(json::write(result.structured.at("memory")), R"({"total":16})");
   EXPECT_EQ(result.structured.at("engines").at(0).at("error"), "crashed");
-  EXPECT_EQ(json::write(result.structured.at("engines").at(1)), R"({"model":"b","state":"ready","progress":1E0})");
+  EXPECT_EQ(json::write(result.structured.at("engines").at(1)), R"({"model":"b","state":"ready","progress":1.0})");
   api_.answers.status = parsed("{}");
   api_.answers.engines = parsed("{}");
   call("llm_status", "{}");

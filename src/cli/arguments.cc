@@ -1,0 +1,378 @@
+#include "cli/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <map>
+#include <memory>
+
+#include "base/strings.h"
+#include "cli/help_text.h"
+
+namespace llm::cli {
+namespace {
+
+// Everything the parser writes to.
+struct Parsed {
+  GlobalArguments global;
+  bool version = false;
+  std::string tcp;
+  HelpArguments help;
+  ServeArguments serve;
+  StdioArguments stdio;
+  ChatArguments chat;
+  PullArguments pull;
+  ImportArguments import;
+  ShowArguments show;
+  RemoveArguments remove;
+  AliasArguments alias;
+  LoadArguments load;
+  UnloadArguments unload;
+  DoctorArguments doctor;
+  ConfigArguments config;
+  CompletionArguments completion;
+};
+
+// The place of the first "=" that is not inside quotes: names of models may be quoted and hold one.
+std::size_t find_assignment(std::string_view text) {
+  bool quoted = false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '"') quoted = !quoted;
+    if (text[at] == '=' && !quoted) return at;
+  }
+  return std::string_view::npos;
+}
+
+class Definition {
+ public:
+  Definition() : app_("Local language models for MCP, OpenAI and REST clients", "llm-mcp") {
+    app_.set_help_flag("-h,--help", "Show the manual of the program or of the command");
+    app_.require_subcommand(0, 1);
+    define_global();
+    define_serving();
+    define_models();
+    define_running();
+    define_setup();
+  }
+
+  CLI::App& app() { return app_; }
+  Parsed& parsed() { return parsed_; }
+
+ private:
+  CLI::App& command(std::string_view name) {
+    CLI::App* sub = app_.add_subcommand(std::string(name), std::string(find_command_help(name)->summary));
+    sub->fallthrough();
+    return *sub;
+  }
+
+  template <class T>
+  static CLI::Option* value(CLI::App& app, std::string name, T& target, std::string type, std::string description) {
+    return app.add_option(std::move(name), target, std::move(description))->type_name(std::move(type));
+  }
+  static CLI::Option* required(CLI::Option* option) { return option->required(); }
+
+  // A number that is read by our own rules, so that the message can say what is allowed.
+  template <class T>
+  static void number(CLI::App& app, const std::string& name, std::optional<T>& target, T least, T most,
+                     std::string description) {
+    const auto read = [name, &target, least, most](const std::string& text) {
+      std::optional<T> parsed;
+      if constexpr (std::is_integral_v<T>) {
+        parsed = parse_number<T>(text);
+      } else {
+        T read_value{};
+        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), read_value);
+        if (error == std::errc{} && end == text.data() + text.size()) parsed = read_value;
+      }
+      if (!parsed || !(*parsed >= least && *parsed <= most)) {
+        throw CLI::ValidationError(name, fmt::format("expected a number from {} to {}, got \"{}\"", least, most, text));
+      }
+      target = parsed;
+    };
+    app.add_option_function<std::string>(name, read, std::move(description))->type_name("N");
+  }
+
+  template <class T>
+  static CLI::Option* choice(CLI::App& app, const std::string& name, T& target, const std::string& choices,
+                             std::string description) {
+    const auto check = [choices](const std::string& text) -> std::string {
+      const auto known = split(choices, '|');
+      if (std::ranges::find(known, text) != known.end()) return {};
+      return fmt::format("expected one of {}, got \"{}\"", fmt::join(known, ", "), text);
+    };
+    return app.add_option(name, target, std::move(description))
+        ->type_name(choices)
+        ->check(CLI::Validator(std::function<std::string(std::string&)>(check), ""));
+  }
+
+  // A flag that sets one setting.
+  void setting(CLI::App& app, const std::string& name, std::string path, std::string type, std::string description) {
+    const auto add = [this, name, path](const std::string& text) {
+      parsed_.global.settings.push_back({name, path, text});
+    };
+    app.add_option_function<std::string>(name, add, std::move(description))->type_name(std::move(type));
+  }
+
+  void define_global() {
+    auto& global = parsed_.global;
+    value(app_, "--config", global.config, "FILE", "Read this configuration file instead of the default one");
+    const auto add = [&global](const std::vector<std::string>& texts) {
+      for (const std::string& text : texts) {
+        const std::size_t equals = find_assignment(text);
+        if (equals == 0 || equals == std::string::npos) {
+          throw CLI::ValidationError("--set", fmt::format("expected KEY=VALUE, got \"{}\"; for example "
+                                                          "--set server.port=8080",
+                                                          text));
+        }
+        std::string key = text.substr(0, equals);
+        std::string name = "--set " + key;
+        global.settings.push_back({std::move(name), std::move(key), text.substr(equals + 1)});
+      }
+    };
+    app_.add_option_function<std::vector<std::string>>("--set", add,
+                                                       "Set any setting, for example server.port=8080; repeatable")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+    app_.add_flag("--json", global.json, "Print the result as JSON: one document, or one a line for streams");
+    app_.add_flag("-q,--quiet", global.quiet, "No progress, no remarks: only results and errors");
+    app_.add_flag("--no-color", global.no_color, "No colours");
+    app_.add_flag("--version", parsed_.version, "Print the version");
+  }
+
+  void define_serving() {
+    CLI::App& serve = command("serve");
+    setting(serve, "--host", "server.host", "ADDRESS", "Listen on this address (server.host)");
+    setting(serve, "--port", "server.port", "PORT", "Listen on this port; 0: any free one (server.port)");
+    setting(serve, "--idle-exit", "server.idle_exit", "TIME",
+            "End after this long without requests and engines; -1: never (server.idle_exit)");
+    setting(serve, "--log-level", "observe.log_level", "trace|debug|info|warn|error",
+            "How much is logged (observe.log_level)");
+    setting(serve, "--log-format", "observe.log_format", "auto|json|text", "How it is logged (observe.log_format)");
+    choice(serve, "--tcp", parsed_.tcp, "required|optional|off",
+           "What happens without the TCP address: an error, only the Unix socket, or never ask for it");
+    command("stdio").add_flag("--standalone", parsed_.stdio.standalone, "Run models in this process's own gateway");
+  }
+
+  void define_models() {
+    CLI::App& pull = command("pull");
+    required(value(pull, "SOURCE", parsed_.pull.source, "SOURCE", "hf:OWNER/REPO[:FILE][@REVISION] or https://..."));
+    value(pull, "--name", parsed_.pull.name, "NAME", "Name in the store; default: made from the source");
+    pull.add_flag("--replace", parsed_.pull.replace,
+                  "Let the name point to the new file even if it has another one now");
+
+    auto& import = parsed_.import;
+    CLI::App& add = command("import");
+    required(value(add, "FILE", import.file, "FILE", "A GGUF file"));
+    value(add, "--name", import.name, "NAME", "Name in the store; default: made from the file's name");
+    value(add, "--sha256", import.sha256, "HEX", "Refuse any other file");
+    add.add_flag("--if-missing", import.if_missing, "Do nothing if the name is taken, without looking at the file");
+    add.add_flag("--replace", import.replace, "Let the name point to this file even if it has another one now");
+    auto* hardlink =
+        add.add_flag("--hardlink", import.hardlink, "Share the file instead of copying it; it must not change");
+    add.add_flag("--move", import.move, "Take the file away from where it is")->excludes(hardlink);
+
+    command("list").alias("ls");
+    required(value(command("show"), "MODEL", parsed_.show.model, "MODEL", "Name or alias"));
+    CLI::App& remove = command("rm");
+    required(value(remove, "MODEL", parsed_.remove.models, "MODEL", "Names or aliases"));
+    remove.add_flag("-y,--yes", parsed_.remove.yes, "Do not ask");
+    CLI::App& alias = command("alias");
+    value(alias, "NAME", parsed_.alias.name, "NAME", "The other name");
+    value(alias, "MODEL", parsed_.alias.model, "MODEL", "The model it stands for");
+    alias.add_flag("--remove", parsed_.alias.remove, "Forget the alias NAME");
+  }
+
+  void define_running() {
+    auto& chat = parsed_.chat;
+    CLI::App& talk = command("chat");
+    required(value(talk, "MODEL", chat.model, "MODEL", "Name or alias"));
+    value(talk, "PROMPT", chat.prompt, "PROMPT", "What to say; words are joined by spaces, \"-\" is standard input");
+    value(talk, "--system", chat.system, "TEXT", "The system message");
+    number<std::int64_t>(talk, "--max-tokens", chat.max_tokens, 1, 1'000'000'000, "Longest answer, in tokens");
+    number<double>(talk, "--temperature", chat.temperature, 0, 5,
+                   "0: always the likeliest token; higher: more variety");
+    number<std::int64_t>(talk, "--seed", chat.seed, -1, 4'294'967'295, "Repeatable choices; -1: others each time");
+    talk.add_flag("--raw", chat.raw, "Continue the prompt as it is, without the model's chat template");
+
+    command("ps");
+    CLI::App& load = command("load");
+    required(value(load, "MODEL", parsed_.load.model, "MODEL", "Name or alias"));
+    value(load, "--keep-alive", parsed_.load.keep_alive, "TIME",
+          "Unload after this long without requests, for example 30m; -1: never");
+    CLI::App& unload = command("unload");
+    required(value(unload, "MODEL", parsed_.unload.model, "MODEL", "Name or alias"));
+    unload.add_flag("--force", parsed_.unload.force, "End requests that are running");
+    command("status");
+    command("stop");
+  }
+
+  void define_setup() {
+    command("doctor").add_flag("--verify", parsed_.doctor.verify, "Read every model file and compare its digest");
+    required(choice(command("config"), "ACTION", parsed_.config.action, "show|reference|schema|path", "What to print"));
+    required(choice(command("completion"), "SHELL", parsed_.completion.shell, "bash|zsh|fish", "For this shell"));
+    command("version");
+    value(command("help"), "COMMAND", parsed_.help.command, "COMMAND", "A command; without it, the program");
+  }
+
+  Parsed parsed_;
+  CLI::App app_;
+};
+
+std::vector<std::string> option_names(const CLI::Option& option) {
+  std::vector<std::string> names;
+  if (option.get_positional()) return {option.get_name(true)};
+  for (const std::string& name : option.get_snames()) names.push_back("-" + name);
+  for (const std::string& name : option.get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+CommandSpec describe(const CLI::App& app) {
+  CommandSpec spec{app.get_name(), app.get_aliases(), app.get_description(), {}, {}};
+  for (const CLI::Option* option : app.get_options()) {
+    if (option == app.get_help_ptr() && app.get_parent()) continue;
+    const bool takes_value = option->get_type_size_max() > 0;
+    spec.arguments.push_back({option_names(*option), takes_value ? option->get_type_name() : "",
+                              option->get_description(), option->get_positional(), option->get_required(),
+                              takes_value && option->get_items_expected_max() > 1});
+  }
+  for (const CLI::App* command : app.get_subcommands({})) spec.commands.push_back(describe(*command));
+  return spec;
+}
+
+const CLI::App* selected(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? nullptr : commands.front();
+}
+
+std::string did_you_mean(std::string_view wanted, const std::vector<std::string>& candidates) {
+  const auto near = nearest(wanted, candidates);
+  return near.empty() ? std::string() : fmt::format("; did you mean {}?", fmt::join(near, " or "));
+}
+
+std::string_view help_hint(const CLI::App* command) {
+  return command ? "llm-mcp " : "llm-mcp --help";
+}
+
+// The first word that nothing takes.
+std::string unexpected(const CLI::App& app, const std::string& word) {
+  const CLI::App* command = selected(app);
+  std::vector<std::string> candidates;
+  if (!word.starts_with("-")) {
+    if (command) {
+      return fmt::format("{}: unexpected argument \"{}\" (llm-mcp {} --help shows its usage)", command->get_name(),
+                         word, command->get_name());
+    }
+    for (const CLI::App* one : app.get_subcommands({})) candidates.push_back(one->get_name());
+    const std::string meant = did_you_mean(word, candidates);
+    return fmt::format("unknown command \"{}\"{}", word, meant.empty() ? " (llm-mcp --help lists them)" : meant);
+  }
+  const std::string name = word.substr(0, word.find('='));
+  for (const CLI::App* one : {&app, command}) {
+    if (!one) continue;
+    for (const CLI::Option* option : one->get_options()) {
+      if (!option->get_positional()) std::ranges::move(option_names(*option), std::back_inserter(candidates));
+    }
+  }
+  const std::string meant = did_you_mean(name, candidates);
+  const std::string where = command ? command->get_name() + ": " : std::string();
+  if (!meant.empty()) return fmt::format("{}unknown option {}{}", where, name, meant);
+  return fmt::format("{}unknown option {} (after \"--\" words may start with a dash; {}{} shows the options)", where,
+                     name, help_hint(command), command ? command->get_name() + " --help" : "");
+}
+
+Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  std::string message;
+  const CLI::App* command = selected(app);
+  const auto rest = app.remaining(true);
+  const auto unknown = std::ranges::find_if(rest, [](const std::string& word) { return word != "--"; });
+  if (unknown != rest.end()) {
+    message = unexpected(app, *unknown);
+  } else if (dynamic_cast<const CLI::RequiredError*>(&error) && command) {
+    const std::string_view what = error.what();
+    const bool named = what.ends_with(" is required");
+    message = fmt::format("{}: {} is missing (llm-mcp {} --help shows its usage)", command->get_name(),
+                          named ? what.substr(0, what.size() - 12) : what, command->get_name());
+  } else if (const std::string_view what = error.what(); what.contains(" required ") && what.contains(": ")) {
+    message = fmt::format("{}: a value is missing", what.substr(0, what.find(": ")));
+  } else {
+    message = what;
+  }
+  return {ErrorCode::kInvalidArgument, std::move(message), {}, {}, 0};
+}
+
+TcpListen tcp_of(const std::string& text) {
+  if (text == "optional") return TcpListen::kOptional;
+  return text == "off" ? TcpListen::kOff : TcpListen::kRequired;
+}
+
+CommandArguments command_of(const std::string& name, Parsed& parsed) {
+  const std::map<std::string_view, CommandArguments> commands{
+      {"serve", ServeArguments{tcp_of(parsed.tcp)}},
+      {"stdio", parsed.stdio},
+      {"chat", parsed.chat},
+      {"pull", parsed.pull},
+      {"import", parsed.import},
+      {"list", ListArguments{}},
+      {"show", parsed.show},
+      {"rm", parsed.remove},
+      {"alias", parsed.alias},
+      {"ps", EnginesArguments{}},
+      {"load", parsed.load},
+      {"unload", parsed.unload},
+      {"status", StatusArguments{}},
+      {"stop", StopArguments{}},
+      {"doctor", parsed.doctor},
+      {"config", parsed.config},
+      {"completion", parsed.completion},
+      {"version", VersionArguments{}},
+      {"help", parsed.help},
+  };
+  const auto found = commands.find(name);
+  return found == commands.end() ? CommandArguments(HelpArguments{}) : found->second;
+}
+
+Result<void> check_help(const CLI::App& app, const std::string& command) {
+  if (command.empty()) return {};
+  std::vector<std::string> names;
+  for (const CLI::App* one : app.get_subcommands({})) {
+    if (one->check_name(command)) return {};
+    names.push_back(one->get_name());
+  }
+  return fail(ErrorCode::kInvalidArgument,
+              fmt::format("there is no command \"{}\"{}", command, did_you_mean(command, names)));
+}
+
+}  // namespace
+
+Result<Invocation> parse_arguments(std::span<const std::string> arguments) {
+  Definition definition;
+  CLI::App& app = definition.app();
+  Parsed& parsed = definition.parsed();
+  try {
+    app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 wants the last word first
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App* command = selected(app);
+    return Invocation{parsed.global, HelpArguments{command ? command->get_name() : ""}};
+  } catch (const CLI::ParseError& error) {
+    return fail(usage_error(app, error));
+  }
+  if (parsed.version) return Invocation{parsed.global, VersionArguments{}};
+  const CLI::App* command = selected(app);
+  if (auto known = check_help(app, parsed.help.command); !known) return fail(std::move(known.error()));
+  return Invocation{parsed.global, command_of(command ? command->get_name() : "help", parsed)};
+}
+
+std::vector<std::string> ArgumentSpec::choices() const {
+  std::vector<std::string> out;
+  if (!value.contains('|')) return out;
+  for (const std::string_view choice : split(value, '|')) out.emplace_back(choice);
+  return out;
+}
+
+CommandSpec describe_arguments() {
+  Definition definition;
+  return describe(definition.app());
+}
+
+}  // namespace llm::cli

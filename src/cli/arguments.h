@@ -1,0 +1,130 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/error.h"
+#include "cli/config.h"
+#include "cli/serve_command.h"
+
+// The command line as plain values. Its one definition (names, values, descriptions) is in arguments.cc; help texts and
+// completion scripts are made from that.
+namespace llm::cli {
+
+// Valid with every command, before or after its name.
+struct GlobalArguments {
+  std::string config{};  // --config; empty: the default file, if there is one
+  bool json = false;
+  bool quiet = false;
+  bool no_color = false;
+  std::vector<Flag> settings{};  // --set and the flags of `serve`
+};
+
+struct HelpArguments {
+  std::string command{};  // empty: the program
+};
+struct VersionArguments {};
+struct ServeArguments {
+  TcpListen tcp = TcpListen::kRequired;
+};
+struct StdioArguments {
+  bool standalone = false;
+};
+struct ChatArguments {
+  std::string model{};
+  std::vector<std::string> prompt{};  // empty: a conversation
+  std::optional<std::string> system{};
+  std::optional<std::int64_t> max_tokens{};
+  std::optional<double> temperature{};
+  std::optional<std::int64_t> seed{};
+  bool raw = false;
+};
+struct PullArguments {
+  std::string source{};
+  std::string name{};
+  bool replace = false;
+};
+struct ImportArguments {
+  std::string file{};
+  std::string name{};
+  std::string sha256{};
+  bool if_missing = false;
+  bool move = false;
+  bool hardlink = false;
+  bool replace = false;
+};
+struct ListArguments {};
+struct ShowArguments {
+  std::string model{};
+};
+struct RemoveArguments {
+  std::vector<std::string> models{};
+  bool yes = false;
+};
+struct AliasArguments {
+  std::string name{};  // both empty: list the aliases
+  std::string model{};
+  bool remove = false;
+};
+struct EnginesArguments {};
+struct LoadArguments {
+  std::string model{};
+  std::string keep_alive{};
+};
+struct UnloadArguments {
+  std::string model{};
+  bool force = false;
+};
+struct StatusArguments {};
+struct StopArguments {};
+struct DoctorArguments {
+  bool verify = false;
+};
+struct ConfigArguments {
+  std::string action{};  // show, reference, schema, path
+};
+struct CompletionArguments {
+  std::string shell{};  // bash, zsh, fish
+};
+
+using CommandArguments = std::variant<HelpArguments, VersionArguments, ServeArguments, StdioArguments, ChatArguments,
+                                      PullArguments, ImportArguments, ListArguments, ShowArguments, RemoveArguments,
+                                      AliasArguments, EnginesArguments, LoadArguments, UnloadArguments, StatusArguments,
+                                      StopArguments, DoctorArguments, ConfigArguments, CompletionArguments>;
+
+struct Invocation {
+  GlobalArguments global;
+  CommandArguments command;
+};
+
+// `arguments` without the program's name. kInvalidArgument says what is wrong and what was probably meant.
+Result<Invocation> parse_arguments(std::span<const std::string> arguments);
+
+// One option or positional argument, as the parser knows it.
+struct ArgumentSpec {
+  std::vector<std::string> names{};  // "--name", "-n"; of a positional the name alone
+  std::string value{};               // "FILE", "MODEL", "bash|zsh|fish"; empty: a switch
+  std::string description{};
+  bool positional = false;
+  bool required = false;
+  bool repeats = false;
+
+  std::vector<std::string> choices() const;  // of a value like "bash|zsh|fish"
+};
+
+struct CommandSpec {
+  std::string name{};
+  std::vector<std::string> aliases{};
+  std::string summary{};
+  std::vector<ArgumentSpec> arguments{};
+  std::vector<CommandSpec> commands{};
+};
+
+// The program with its commands; built from the parser itself.
+CommandSpec describe_arguments();
+
+}  // namespace llm::cli

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "cli/arguments.h"
+#include "cli/commands/context.h"
+
+// One function for each command: the exit status, or the error that ended it.
+namespace llm::cli {
+
+// chat.cc
+Result<int> run_command(CommandContext& context, const ChatArguments& arguments);
+
+// transfer.cc: models on their way into the store
+Result<int> run_command(CommandContext& context, const PullArguments& arguments);
+Result<int> run_command(CommandContext& context, const ImportArguments& arguments);
+
+// models.cc: models in the store
+Result<int> run_command(CommandContext& context, const ListArguments& arguments);
+Result<int> run_command(CommandContext& context, const ShowArguments& arguments);
+Result<int> run_command(CommandContext& context, const RemoveArguments& arguments);
+Result<int> run_command(CommandContext& context, const AliasArguments& arguments);
+
+// gateway.cc: the gateway and its engines
+Result<int> run_command(CommandContext& context, const EnginesArguments& arguments);
+Result<int> run_command(CommandContext& context, const LoadArguments& arguments);
+Result<int> run_command(CommandContext& context, const UnloadArguments& arguments);
+Result<int> run_command(CommandContext& context, const StatusArguments& arguments);
+Result<int> run_command(CommandContext& context, const StopArguments& arguments);
+
+// setup.cc
+Result<int> run_command(CommandContext& context, const DoctorArguments& arguments);
+Result<int> run_command(CommandContext& context, const ConfigArguments& arguments);
+Result<int> run_command(CommandContext& context, const CompletionArguments& arguments);
+Result<int> run_command(CommandContext& context, const VersionArguments& arguments);
+Result<int> run_command(CommandContext& context, const HelpArguments& arguments);
+
+}  // namespace llm::cli

@@ -1,0 +1,138 @@
+// The configuration as text: effective settings, reference, schema.
+#include <algorithm>
+#include <fmt/format.h>
+
+#include "base/strings.h"
+#include "cli/config.h"
+#include "cli/yaml.h"
+
+namespace llm::cli {
+namespace {
+
+// Is there a value at this pointer in what the sources say?
+bool is_set(const json::object& document, const std::string& pointer) {
+  boost::system::error_code error;
+  const json::value root(document);
+  const json::value* found = root.find_pointer(pointer, error);
+  return found != nullptr && !error && !found->is_null();
+}
+
+bool is_leaf(const json::value& value) {
+  if (const auto* map = value.if_object()) return map->empty();
+  if (const auto* list = value.if_array())
+    return std::ranges::all_of(*list, [](const auto& item) { return item.is_primitive(); });
+  return true;
+}
+
+std::string leaf_text(const json::value& value) {
+  if (value.is_object()) return "{}";
+  const auto* list = value.if_array();
+  if (list == nullptr) return yaml_scalar(value);
+  std::string out = "[";
+  for (const auto& item : *list) out += (out.size() > 1 ? ", " : "") + yaml_scalar(item);
+  return out + "]";
+}
+
+void show(std::string& out, const json::object& level, const std::string& at, std::size_t indent,
+          const LoadedConfig& config) {
+  for (const auto& member : level) {
+    const std::string pointer = json::pointer_join(at, member.key());
+    out += fmt::format("{:{}}{}:", "", indent, yaml_scalar(json::value(member.key())));
+    if (!is_leaf(member.value()) && member.value().is_object()) {
+      out += "\n";
+      show(out, member.value().get_object(), pointer, indent + 2, config);
+      continue;
+    }
+    out += " " + (is_leaf(member.value()) ? leaf_text(member.value()) : json::write(member.value()));
+    const std::string source = config.source_of(pointer);
+    out += source.empty() ? "\n" : fmt::format("  # {}\n", source);
+  }
+}
+
+// "string; 1..255 characters; default: 127.0.0.1"
+std::string facts(const json::ReferenceRow& row) {
+  std::string out = row.type;
+  if (!row.bounds.empty()) out += "; " + row.bounds;
+  if (row.required) out += "; required";
+  if (row.secret) out += "; secret";
+  if (row.reloadable) out += "; takes effect without a restart";
+  return out;
+}
+
+void comment(std::string& out, std::string_view text, std::size_t indent) {
+  constexpr std::size_t kWidth = 100;
+  std::string line;
+  for (const auto word : split(text, ' ')) {
+    if (!line.empty() && line.size() + word.size() + indent > kWidth) {
+      out += fmt::format("{:{}}#{}\n", "", indent, line);
+      line.clear();
+    }
+    line += fmt::format(" {}", word);
+  }
+  if (!line.empty()) out += fmt::format("{:{}}#{}\n", "", indent, line);
+}
+
+// ": value" of a commented-out line, with the default where there is one.
+std::string assignment(const json::ReferenceRow& row) {
+  if (row.group || row.default_text.empty()) return ":";
+  const auto parsed = json::parse(row.default_text);
+  return ": " + (parsed ? leaf_text(*parsed) : yaml_scalar(json::value(row.default_text)));
+}
+
+}  // namespace
+
+std::string LoadedConfig::source_of(const std::string& pointer) const {
+  if (!is_set(document, pointer)) return {};
+  std::string at = pointer;
+  while (!at.empty()) {
+    if (const auto found = sources.find(at); found != sources.end()) return found->second;
+    at.resize(at.rfind('/'));
+  }
+  return {};
+}
+
+std::string config_show(const LoadedConfig& config) {
+  std::string out;
+  show(out, json::encode(config.settings, {.redact_secrets = true}), "", 0, config);
+  return out;
+}
+
+std::string config_reference() {
+  std::string out;
+  comment(out,
+          "Configuration of Local LLM MCP: llm-mcp.yaml. Every line below that is commented out shows a default. A "
+          "setting may also come from the environment (LLM_MCP_SERVER__PORT for server.port) or from a flag; flags win "
+          "over the environment, the environment wins over this file.",
+          0);
+  for (const auto& row : json::reference<Settings>()) {
+    const auto levels = split(row.path, '.');
+    const std::size_t indent = 2 * (levels.size() - 1);
+    const bool section = row.group && row.type == "object";
+    // What stands below a map is an example, and so is a comment to its full depth.
+    const auto map = static_cast<std::size_t>(std::ranges::find(levels, "<name>") - levels.begin());
+    const std::size_t margin = map < levels.size() ? 2 * (map - 1) : indent;
+    const std::string inside(indent - margin, ' ');
+    out += "\n";
+    if (margin == indent) {
+      comment(out, row.description, indent);
+    } else {
+      out += fmt::format("{:{}}#{}# {}\n", "", margin, inside, row.description);
+    }
+    if (section) {
+      out += fmt::format("{:{}}{}:\n", "", indent, levels.back());
+      continue;
+    }
+    out += fmt::format("{:{}}#{}{} ({})\n", "", margin, inside, margin == indent ? "" : "#", facts(row));
+    out += fmt::format("{:{}}#{}{}{}\n", "", margin, inside, levels.back(), assignment(row));
+    if (row.group) out += fmt::format("{:{}}#  <name>:\n", "", margin);
+  }
+  return out;
+}
+
+json::object config_schema() {
+  json::object schema{{"$schema", "https://json-schema.org/draft/2020-12/schema"}, {"title", "llm-mcp.yaml"}};
+  for (auto& member : json::schema<Settings>()) schema.emplace(member.key(), member.value());
+  return schema;
+}
+
+}  // namespace llm::cli

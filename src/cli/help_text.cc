@@ -1,0 +1,104 @@
+#include "cli/help_text.h"
+
+#include <array>
+
+namespace llm::cli {
+namespace {
+
+constexpr std::string_view kServing = "Serving";
+constexpr std::string_view kModels = "Models";
+constexpr std::string_view kRunning = "Running";
+constexpr std::string_view kSetup = "Setting up";
+
+constexpr auto kCommands = std::to_array<CommandHelp>({
+    {"serve", kServing, "Run the gateway in the foreground",
+     "Serves the REST API, the OpenAI API, WebSocket and MCP over HTTP on one address, and the same on a Unix socket "
+     "in the runtime directory. Ends on Ctrl-C or SIGTERM: new work is refused, running work is given "
+     "server.drain_timeout to finish, then everything stops, engines included.\n"
+     "Every flag below is short for a setting of llm-mcp.yaml; any other setting can be given with --set.",
+     "llm-mcp serve  # on 127.0.0.1:10833\n"
+     "llm-mcp serve --port 0 --idle-exit 30m  # any free port; ends after half an hour without requests\n"
+     "llm-mcp serve --set models.keep_alive=-1  # never unload a model"},
+    {"stdio", kServing, "Speak MCP over standard input and output, for desktop clients",
+     "What Claude Desktop, Cursor, VS Code and other MCP clients start. Attaches to the gateway of this user and "
+     "starts "
+     "one in the background if there is none, so that several clients share one loaded model.",
+     "llm-mcp stdio  # shares the gateway\n"
+     "llm-mcp stdio --standalone  # everything in this one process"},
+    {"chat", kRunning, "Talk to a model",
+     "With a prompt: prints the answer as it comes and ends. Without one: a conversation, line by line; a line that "
+     "ends with a backslash goes on in the next one. Ctrl-C stops an answer, /clear forgets the conversation, /exit or "
+     "Ctrl-D ends. The word \"-\" in the prompt stands for standard input, which is also read when there is no prompt "
+     "and it is not a terminal.\n"
+     "The gateway is started in the background if none runs.",
+     "llm-mcp chat smollm2  # a conversation\n"
+     "llm-mcp chat smollm2 'Name three rivers in Europe.'\n"
+     "git diff | llm-mcp chat smollm2 'Summarise this change:' -\n"
+     "llm-mcp chat smollm2 --raw 'Once upon a time' --max-tokens 50  # no chat template"},
+    {"pull", kModels, "Download a model",
+     "SOURCE is hf:OWNER/REPO[:FILE-OR-QUANTISATION][@REVISION] for Hugging Face or a mirror (models.hub_endpoint), or "
+     "an https address of a GGUF file, optionally with #sha256=HEX. Interrupted downloads go on where they stopped. "
+     "The file's digest and structure "
+     "are checked before the model appears.",
+     "llm-mcp pull hf:HuggingFaceTB/SmolLM2-360M-Instruct-GGUF\n"
+     "llm-mcp pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M --name qwen2.5\n"
+     "llm-mcp pull https://example.org/model.gguf --name mine"},
+    {"import", kModels, "Add a GGUF file from this machine to the model store",
+     "The file is checked, hashed and put into the store under a name; by default it is copied (without using more "
+     "space where the file system shares blocks). Needs no gateway.",
+     "llm-mcp import ~/Downloads/model.Q4_K_M.gguf --name mine\n"
+     "llm-mcp import model.gguf --name mine --if-missing --quiet  # for scripts: does nothing the second time"},
+    {"list", kModels, "List the models", "With --quiet only names, one a line, without asking the gateway.",
+     "llm-mcp list\n"
+     "llm-mcp list --json | jq -r '.models[].name'"},
+    {"show", kModels, "Show what is known about a model",
+     "Architecture, size, context length, licence, source, aliases, and how much memory it takes.",
+     "llm-mcp show smollm2"},
+    {"rm", kModels, "Remove models",
+     "Asks before it deletes, on a terminal; elsewhere --yes is needed. A file goes when no other name uses it.",
+     "llm-mcp rm smollm2\n"
+     "llm-mcp rm --yes old:v1 old:v2"},
+    {"alias", kModels, "Give a model another name",
+     "Requests for NAME then go to MODEL. Without arguments: lists the aliases.",
+     "llm-mcp alias default smollm2\n"
+     "llm-mcp alias --remove default"},
+    {"ps", kRunning, "List the engines: models that are loaded or being loaded", "", "llm-mcp ps"},
+    {"load", kRunning, "Load a model before the first request needs it",
+     "The gateway is started in the background if none runs.", "llm-mcp load smollm2 --keep-alive 1h"},
+    {"unload", kRunning, "Unload a model", "Waits for requests that are running, unless --force ends them.",
+     "llm-mcp unload smollm2"},
+    {"status", kRunning, "Show the gateway that runs: version, load, memory", "", "llm-mcp status"},
+    {"stop", kRunning, "End the gateway that runs in the background",
+     "Running requests are given server.drain_timeout to finish.", "llm-mcp stop"},
+    {"doctor", kSetup, "Check this installation and say how to mend what is wrong",
+     "Looks at the engine, memory, processors, GPUs, the port, directories, model files, the configuration and the "
+     "gateway. The exit status is 1 if something has failed.",
+     "llm-mcp doctor\n"
+     "llm-mcp doctor --verify  # reads every model file again; takes a while"},
+    {"config", kSetup, "Show the configuration",
+     "show: the settings in force and where each comes from. reference: every setting with its description and "
+     "default, as a file to start from. schema: JSON Schema of the file, for editors. path: the file that is read.",
+     "llm-mcp config show\n"
+     "llm-mcp config reference > ~/.config/llm-mcp/llm-mcp.yaml"},
+    {"completion", kSetup, "Print a completion script for a shell", "",
+     "source <(llm-mcp completion bash)\n"
+     "llm-mcp completion zsh > ~/.zfunc/_llm-mcp  # a folder in $fpath\n"
+     "llm-mcp completion fish > ~/.config/fish/completions/llm-mcp.fish"},
+    {"version", kSetup, "Print the version", "", "llm-mcp version --json"},
+    {"help", kSetup, "Show this manual, or that of a command", "", "llm-mcp help chat"},
+});
+
+}  // namespace
+
+std::span<const CommandHelp> command_help() {
+  return kCommands;
+}
+
+const CommandHelp* find_command_help(std::string_view name) {
+  for (const CommandHelp& command : kCommands) {
+    if (command.name == name) return &command;
+  }
+  return nullptr;
+}
+
+}  // namespace llm::cli

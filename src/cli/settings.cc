@@ -1,0 +1,291 @@
+#include "cli/settings.h"
+
+#include <fmt/format.h>
+
+namespace llm {
+
+using cli::EnginesSettings;
+using cli::InferenceSettings;
+using cli::LimitSettings;
+using cli::McpSettings;
+using cli::ModelsSettings;
+using cli::ObserveSettings;
+using cli::ServerSettings;
+using cli::Settings;
+using json::field;
+using json::Table;
+
+namespace {
+constexpr double kKiB = 1024;
+constexpr double kMiB = 1024 * kKiB;
+constexpr double kGiB = 1024 * kMiB;
+constexpr double kMinute = 60'000;
+constexpr double kHour = 60 * kMinute;
+}  // namespace
+
+const Table<LimitSettings>& json::Fields<LimitSettings>::table() {
+  using S = LimitSettings;
+  static const Table<S> table{
+      "limits",
+      {
+          field("max_header_bytes", &S::max_header_bytes,
+                {.description = "Bytes of a request's head: request line and header fields.",
+                 .minimum = kKiB,
+                 .maximum = kMiB}),
+          field("max_header_count", &S::max_header_count,
+                {.description = "Header fields of one request.", .minimum = 8, .maximum = 1000}),
+          field("max_body_bytes", &S::max_body_bytes,
+                {.description = "Bytes of a request's body. Images come inside it as Base64.",
+                 .minimum = kKiB,
+                 .maximum = 4 * kGiB}),
+          field("max_connections", &S::max_connections,
+                {.description = "Open client connections; one more is refused.", .minimum = 1, .maximum = 1e6}),
+          field(
+              "header_timeout", &S::header_timeout,
+              {.description = "From the first byte of a request's head to its end.", .minimum = 100, .maximum = kHour}),
+          field("body_timeout", &S::body_timeout,
+                {.description = "The longest pause while a request's body arrives.", .minimum = 100, .maximum = kHour}),
+          field("idle_timeout", &S::idle_timeout,
+                {.description = "How long a connection may stay open between two requests.",
+                 .minimum = 100,
+                 .maximum = 24 * kHour}),
+          field("write_timeout", &S::write_timeout,
+                {.description = "How long a client may take nothing of what is sent to it.",
+                 .minimum = 100,
+                 .maximum = kHour}),
+          field("stream_queue_bytes", &S::stream_queue_bytes,
+                {.description = "Streamed bytes that wait for a slow client before the engine is slowed down.",
+                 .minimum = 4 * kKiB,
+                 .maximum = kGiB}),
+          field("websocket_message_bytes", &S::websocket_message_bytes,
+                {.description = "Bytes of one WebSocket message.", .minimum = kKiB, .maximum = kGiB}),
+      }};
+  return table;
+}
+
+const Table<ServerSettings>& json::Fields<ServerSettings>::table() {
+  using S = ServerSettings;
+  static const Table<S> table{
+      "server",
+      {
+          field("host", &S::host,
+                {.description = "Address to listen on. Only this machine reaches a loopback address.",
+                 .min_length = 1,
+                 .max_length = 255}),
+          field("port", &S::port, {.description = "TCP port; 0 takes any free one.", .minimum = 0, .maximum = 65535}),
+          field("unix_socket", &S::unix_socket,
+                {.description = "Path of the Unix socket. Empty: gateway.sock in the user's runtime directory.",
+                 .max_length = 107}),
+          field("io_threads", &S::io_threads,
+                {.description = "Threads that serve connections. 0: chosen by the number of cores.",
+                 .minimum = 0,
+                 .maximum = 256}),
+          field("allowed_hosts", &S::allowed_hosts,
+                {.description = "Host names that requests may carry, beside the loopback names. Guards against DNS "
+                                "rebinding.",
+                 .min_length = 1,
+                 .max_length = 255,
+                 .max_items = 256}),
+          field("allowed_origins", &S::allowed_origins,
+                {.description = "Web origins whose pages may call this gateway, such as https://app.example.",
+                 .min_length = 1,
+                 .max_length = 255,
+                 .max_items = 256}),
+          field("drain_timeout", &S::drain_timeout,
+                {.description = "How long running requests may take to end when the gateway stops.",
+                 .minimum = 0,
+                 .maximum = 24 * kHour}),
+          field("idle_exit", &S::idle_exit,
+                {.description = "Exit after having been unused for so long; -1 never.", .minimum = -1}),
+          field("limits", &S::limits, {.description = "Caps on what clients may send and how slow they may be."}),
+      }};
+  return table;
+}
+
+const Table<ModelsSettings>& json::Fields<ModelsSettings>::table() {
+  using S = ModelsSettings;
+  static const Table<S> table{
+      "models",
+      {
+          field("directory", &S::directory,
+                {.description = "Where models are stored. Empty: models in the user's data directory."}),
+          field("default", &S::default_model,
+                {.description = "Model for requests that name none. Empty: they are refused.", .max_length = 255}),
+          field(
+              "hub_endpoint", &S::hub_endpoint,
+              {.description = "Server that models are pulled from; speaks the API of Hugging Face.", .min_length = 1}),
+          field("hub_token", &S::hub_token,
+                {.description = "Access token for gated models.", .max_length = 4096, .secret = true}),
+          field("keep_alive", &S::keep_alive,
+                {.description = "Unload a model after it has been idle for so long; -1 never.", .minimum = -1}),
+          field("load_timeout", &S::load_timeout,
+                {.description = "How long a request waits for its model to be loaded.",
+                 .minimum = 1000,
+                 .maximum = 24 * kHour}),
+          field("settings", &S::settings,
+                {.description = "How single models are run, by model name.", .max_items = 10'000}),
+      }};
+  return table;
+}
+
+const Table<EnginesSettings>& json::Fields<EnginesSettings>::table() {
+  using S = EnginesSettings;
+  static const Table<S> table{
+      "engines",
+      {
+          field("llama_server", &S::llama_server,
+                {.description = "Path of llama-server. Empty: the one that was installed with this program."}),
+          field("memory_limit", &S::memory_limit,
+                {.description = "Memory that all engines together may use. 0: most of what the machine has."}),
+          field("max_restarts", &S::max_restarts,
+                {.description = "Restarts in a row of an engine that crashes, before its model counts as broken.",
+                 .minimum = 0,
+                 .maximum = 1000}),
+          field("restart_backoff", &S::restart_backoff,
+                {.description = "Pause before the first restart; it doubles with each further one.",
+                 .minimum = 1,
+                 .maximum = kHour}),
+          field("start_timeout", &S::start_timeout,
+                {.description = "From the start of an engine until it is ready.",
+                 .minimum = 1000,
+                 .maximum = 24 * kHour}),
+          field("probe_timeout", &S::probe_timeout,
+                {.description = "How long an engine may take to answer a health probe.",
+                 .minimum = 100,
+                 .maximum = kHour}),
+          field("external", &S::external,
+                {.description = "Engines that already run somewhere, by name: vLLM, Ollama, LM Studio, a cloud API.",
+                 .max_items = 1000}),
+      }};
+  return table;
+}
+
+const Table<InferenceSettings>& json::Fields<InferenceSettings>::table() {
+  using S = InferenceSettings;
+  static const Table<S> table{
+      "inference",
+      {
+          field("max_concurrent", &S::max_concurrent,
+                {.description = "Requests that are worked on at the same time, over all models.",
+                 .minimum = 1,
+                 .maximum = 100'000}),
+          field("queue_limit", &S::queue_limit,
+                {.description = "Requests that may wait for their turn; one more is refused at once.",
+                 .minimum = 0,
+                 .maximum = 1e6}),
+          field("queue_timeout", &S::queue_timeout,
+                {.description = "How long a request may wait for its turn.", .minimum = 0, .maximum = 24 * kHour}),
+      }};
+  return table;
+}
+
+const Table<McpSettings>& json::Fields<McpSettings>::table() {
+  using S = McpSettings;
+  static const Table<S> table{"mcp",
+                              {
+                                  field("progress_interval", &S::progress_interval,
+                                        {.description = "The shortest time between two progress messages of one call.",
+                                         .minimum = 0,
+                                         .maximum = kMinute}),
+                              }};
+  return table;
+}
+
+const Table<ObserveSettings>& json::Fields<ObserveSettings>::table() {
+  using S = ObserveSettings;
+  static const Table<S> table{
+      "observe",
+      {
+          field("log_level", &S::log_level, {.description = "The least level that is logged.", .reloadable = true}),
+          field("log_format", &S::log_format, {.description = "auto: text on a terminal, else JSON lines."}),
+          field("log_file", &S::log_file, {.description = "File to append the log to. Empty: standard error."}),
+          field("log_prompts", &S::log_prompts,
+                {.description = "Write prompts and answers to the log. They may hold anything users type."}),
+          field("metrics", &S::metrics, {.description = "Serve Prometheus metrics at /metrics."}),
+      }};
+  return table;
+}
+
+const Table<Settings>& json::Fields<Settings>::table() {
+  using S = Settings;
+  static const Table<S> table{
+      "configuration",
+      {
+          field("server", &S::server, {.description = "The gateway's own addresses and limits."}),
+          field("models", &S::models, {.description = "Where models come from and how they are run."}),
+          field("engines", &S::engines, {.description = "The programs that do the inference."}),
+          field("inference", &S::inference, {.description = "How many requests run and wait."}),
+          field("mcp", &S::mcp, {.description = "The Model Context Protocol server."}),
+          field("observe", &S::observe, {.description = "Logs and metrics."}),
+      }};
+  return table;
+}
+
+namespace cli {
+namespace {
+
+std::unexpected<Error> wrong(std::string message, std::string pointer) {
+  return fail(ErrorCode::kInvalidArgument, std::move(message), std::move(pointer));
+}
+
+bool is_http_url(std::string_view text) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (text.starts_with(scheme)) return text.size() > scheme.size() && text[scheme.size()] != '/';
+  }
+  return false;
+}
+
+Result<void> check_model(const engines::ModelSettings& model, const Settings& settings, const std::string& at) {
+  if (model.ubatch > model.batch) {
+    return wrong(fmt::format("expected at most batch ({}), got {}", model.batch, model.ubatch), at + "/ubatch");
+  }
+  if (!model.engine.empty() && !settings.engines.external.contains(model.engine)) {
+    return wrong(fmt::format("there is no engine \"{}\" in engines.external", model.engine), at + "/engine");
+  }
+  if (auto checked = engines::check_extra_args(model.extra_args); !checked) {
+    Error error = std::move(checked.error());
+    error.pointer = at + error.pointer;
+    return fail(std::move(error));
+  }
+  return {};
+}
+
+Result<void> check_external(const engines::ExternalSettings& engine, const std::string& at) {
+  if (!is_http_url(engine.base_url) && !engine.base_url.starts_with("unix:/")) {
+    return wrong("expected a URL such as \"http://127.0.0.1:8000/v1\" or \"unix:/run/engine.sock:/v1\"",
+                 at + "/base_url");
+  }
+  if (!engine.api_key.empty() && !engine.api_key_env.empty()) {
+    return wrong("api_key and api_key_env are both set; keep one of them", at + "/api_key_env");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_settings(const Settings& settings) {
+  for (std::size_t i = 0; i < settings.server.allowed_origins.size(); ++i) {
+    const std::string& origin = settings.server.allowed_origins[i];
+    const auto host = origin.find("://");
+    if (host == std::string::npos || host == 0 || origin.find('/', host + 3) != std::string::npos) {
+      return wrong(fmt::format("expected an origin such as \"https://app.example\" (no path), got \"{}\"", origin),
+                   fmt::format("/server/allowed_origins/{}", i));
+    }
+  }
+  if (!is_http_url(settings.models.hub_endpoint)) {
+    return wrong("expected an http:// or https:// URL", "/models/hub_endpoint");
+  }
+  for (const auto& [name, model] : settings.models.settings) {
+    auto checked = check_model(model, settings, json::pointer_join("/models/settings", name));
+    if (!checked) return checked;
+  }
+  for (const auto& [name, engine] : settings.engines.external) {
+    auto checked = check_external(engine, json::pointer_join("/engines/external", name));
+    if (!checked) return checked;
+  }
+  return {};
+}
+
+}  // namespace cli
+
+}  // namespace llm
