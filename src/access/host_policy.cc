@@ -1,9 +1,8 @@
 #include "access/host_policy.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <fmt/format.h>
-
-#include <algorithm>
 
 #include "access/bind_policy.h"
 #include "base/strings.h"
@@ -62,9 +61,9 @@ Result<void> HostPolicy::check(std::optional<std::string_view> host, std::option
                 fmt::format("requests for host \"{}\" are not served here; server.allowed_hosts can allow it", *host));
   }
   if (origin && !origin_allowed(*origin)) {
-    return fail(ErrorCode::kPermissionDenied,
-                fmt::format("requests from origin \"{}\" are not served here; server.allowed_origins can allow it",
-                            *origin));
+    return fail(
+        ErrorCode::kPermissionDenied,
+        fmt::format("requests from origin \"{}\" are not served here; server.allowed_origins can allow it", *origin));
   }
   return {};
 }

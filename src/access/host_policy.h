@@ -17,8 +17,8 @@ class HostPolicy {
   // ("https://chat.example") by configuration.
   HostPolicy(std::vector<std::string> allowed_hosts, std::vector<std::string> allowed_origins);
 
-  // `host`: the Host header, absent in HTTP/1.0. `origin`: the Origin header, absent outside browsers. kPermissionDenied
-  // with what was refused and which setting would allow it.
+  // `host`: the Host header, absent in HTTP/1.0. `origin`: the Origin header, absent outside browsers.
+  // kPermissionDenied with what was refused and which setting would allow it.
   Result<void> check(std::optional<std::string_view> host, std::optional<std::string_view> origin) const;
 
  private:

@@ -35,9 +35,7 @@ struct Call {
   json::object body;       // of routes that take JSON
   access::Principal principal;
 
-  inference::LocalModelApi models() {
-    return {services.backend, exchange.loop(), principal, exchange.request_id};
-  }
+  inference::LocalModelApi models() { return {services.backend, exchange.loop(), principal, exchange.request_id}; }
 };
 
 }  // namespace llm::api

@@ -7,7 +7,8 @@ namespace llm::api {
 json::object error_body(const Error& error, std::string_view request_id) {
   const auto& row = describe(error.code);
   const bool no_model = error.code == ErrorCode::kNotFound && error.pointer == "/model";
-  json::object body{{"message", error.message}, {"type", row.openai_type}, {"code", no_model ? "model_not_found" : row.name}};
+  json::object body{
+      {"message", error.message}, {"type", row.openai_type}, {"code", no_model ? "model_not_found" : row.name}};
   if (error.pointer.empty()) {
     body["param"] = nullptr;
   } else {

@@ -10,7 +10,8 @@
 
 namespace llm::api {
 
-// A text/event-stream answer. The head goes out with the first event, so that what fails before it is a plain HTTP error.
+// A text/event-stream answer. The head goes out with the first event, so that what fails before it is a plain HTTP
+// error.
 class EventStream {
  public:
   explicit EventStream(net::Exchange& exchange) : exchange_(exchange) {}

@@ -13,14 +13,16 @@ namespace llm::api {
 Task<void> Pipeline::handle(net::Exchange& exchange) {
   assign_request_id(exchange);
   const AccessLog access(services_, exchange);
-  Call call{.exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .body = {}, .principal = {}};
+  Call call{
+      .exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .body = {}, .principal = {}};
   const auto result = co_await run(call);
   if (!result) co_await answer_error(call, result.error());
 }
 
 Task<Result<void>> Pipeline::run(Call& call) {
   auto& exchange = call.exchange;
-  if (auto allowed = services_.hosts.check(exchange.headers().get("host"), exchange.headers().get("origin")); !allowed) {
+  if (auto allowed = services_.hosts.check(exchange.headers().get("host"), exchange.headers().get("origin"));
+      !allowed) {
     co_return allowed;
   }
   const auto target = exchange.target();

@@ -41,8 +41,8 @@ class RouteTable {
   std::vector<Route> routes_;
 };
 
-// Percent-decodes a path (RFC 3986 section 2.1). kMalformed for a broken escape, an encoded control byte or NUL, and dot
-// segments, which would name another place after normalisation.
+// Percent-decodes a path (RFC 3986 section 2.1). kMalformed for a broken escape, an encoded control byte or NUL, and
+// dot segments, which would name another place after normalisation.
 Result<std::string> decode_path(std::string_view path);
 
 }  // namespace llm::api

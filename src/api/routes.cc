@@ -46,6 +46,8 @@ Task<Result<void>> index(Call& call) {
 
 }  // namespace
 
-RouteTable make_routes() { return RouteTable(table()); }
+RouteTable make_routes() {
+  return RouteTable(table());
+}
 
 }  // namespace llm::api

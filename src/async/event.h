@@ -49,20 +49,28 @@ class Event {
       signalled_ = true;
       return;
     }
-    unlink();
-    auto waiter = std::exchange(waiter_, std::nullopt);
-    boost::asio::post(executor_,
-                      [handler = std::move(*waiter)]() mutable { std::move(handler)(boost::system::error_code()); });
+    boost::asio::post(executor_, [handler = take_waiter()]() mutable { std::move(handler)(boost::system::error_code()); });
   }
 
+  // The same without the post: the waiter goes on inside this call. Only as the last act of a handler that the loop
+  // called, for whatever the waiter does may destroy the event and its owner.
+  void resume() {
+    if (!waiter_) {
+      signalled_ = true;
+      return;
+    }
+    take_waiter()(boost::system::error_code());
+  }
+
+  // No coroutine of its own: the initiation's frame is the only one.
   Task<void> wait() {
-    if (std::exchange(signalled_, false)) co_return;
-    if (waiter_) std::abort();  // a second waiter is a bug: the first would never wake
     auto initiate = [this](auto handler) {
+      if (waiter_) std::abort();  // a second waiter is a bug: the first would never wake
       waiter_.emplace(std::move(handler));
       link();
+      if (std::exchange(signalled_, false)) notify();
     };
-    co_await boost::asio::async_initiate<const Token, Signature>(initiate, use_task);
+    return boost::asio::async_initiate<const Token, Signature>(initiate, use_task);
   }
 
  private:
@@ -70,6 +78,13 @@ class Event {
   using Token = boost::asio::use_awaitable_t<Executor>;
   using Signature = void(boost::system::error_code);
   using Handler = boost::asio::async_result<Token, Signature>::handler_type;
+
+  Handler take_waiter() {
+    unlink();
+    Handler waiter = std::move(*waiter_);
+    waiter_.reset();
+    return waiter;
+  }
 
   void link() {
     next_ = service_.first_;

@@ -2,7 +2,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/steady_timer.hpp>
-
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -12,8 +11,8 @@
 
 namespace llm {
 
-// For tests: runs `task` on `loop` in the calling thread until it ends; other work of the loop goes on meanwhile. A test
-// that hangs ends the process with a message rather than never.
+// For tests: runs `task` on `loop` in the calling thread until it ends; other work of the loop goes on meanwhile. A
+// test that hangs ends the process with a message rather than never.
 inline void run_task(Loop& loop, Task<void> task) {
   std::exception_ptr thrown;
   boost::asio::steady_timer watchdog(loop.context(), std::chrono::seconds(120));

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <boost/asio/co_spawn.hpp>
-
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -11,9 +10,9 @@
 
 namespace llm {
 
-// Owns background coroutines of one loop: nothing runs detached. Stopping is two-phase: the owner tells its tasks to end
-// (a CancelSource, a closed socket), then awaits `join()`. Must outlive nothing: tasks that still run when the group is
-// destroyed keep only the group's own bookkeeping alive, and they end with their loop.
+// Owns background coroutines of one loop: nothing runs detached. Stopping is two-phase: the owner tells its tasks to
+// end (a CancelSource, a closed socket), then awaits `join()`. Must outlive nothing: tasks that still run when the
+// group is destroyed keep only the group's own bookkeeping alive, and they end with their loop.
 class TaskGroup {
  public:
   explicit TaskGroup(Executor executor) : state_(std::make_shared<State>(executor)) {}

@@ -1,7 +1,6 @@
 // Events, groups, cancellation, watched values and the blocking pool.
-#include <gtest/gtest.h>
-
 #include <atomic>
+#include <gtest/gtest.h>
 #include <memory>
 #include <string>
 #include <thread>
@@ -18,7 +17,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-Task<void> turn(Loop& loop) { co_await boost::asio::post(loop.executor(), use_task); }
+Task<void> turn(Loop& loop) {
+  co_await boost::asio::post(loop.executor(), use_task);
+}
 
 Task<void> wait_times(Event& event, int times, int& woken) {
   for (int i = 0; i < times; ++i) {
@@ -321,7 +322,9 @@ TEST(Loop, PostsFromOtherThreadsAndStops) {
   loop.stop();
 }
 
-Task<void> sleep_a_little(bool& slept) { slept = co_await sleep_for(1ms); }
+Task<void> sleep_a_little(bool& slept) {
+  slept = co_await sleep_for(1ms);
+}
 
 TEST(Loop, Sleeps) {
   Loop loop("test");

@@ -43,7 +43,7 @@ void TimerWheel::arm_at(Deadline& deadline, std::chrono::steady_clock::time_poin
   deadline.next_ = &head;
   head.previous_->next_ = &deadline;
   head.previous_ = &deadline;
-  schedule();
+  schedule(deadline.tick_);
 }
 
 void TimerWheel::advance_to(std::chrono::steady_clock::time_point now) {
@@ -76,22 +76,31 @@ void TimerWheel::advance_to(std::chrono::steady_clock::time_point now) {
   due.previous_ = due.next_ = nullptr;
 }
 
-void TimerWheel::schedule() {
-  if (scheduled_) return;
+void TimerWheel::schedule(std::uint64_t tick) {
+  if (scheduled_ && scheduled_tick_ <= tick) return;
   scheduled_ = true;
-  timer_.expires_after(kTick);
+  scheduled_tick_ = tick;
+  timer_.expires_at(start_ + tick * kTick);  // ends an earlier wait
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     // Still scheduled for the callbacks: what they arm must not move `current_` past deadlines that have not fired.
     advance_to(std::chrono::steady_clock::now());
-    scheduled_ = false;
-    for (const auto& head : slots_) {
-      if (head.next_ != &head) {
-        schedule();
-        return;
-      }
-    }
+    reschedule();
   });
+}
+
+// Looks ahead one turn of the wheel. Deadlines further away are looked for again when that is over.
+void TimerWheel::reschedule() {
+  scheduled_ = false;
+  bool armed = false;
+  for (std::uint64_t tick = current_ + 1; tick <= current_ + kSlots; ++tick) {
+    const auto& head = slots_[tick % kSlots];
+    for (const Deadline* entry = head.next_; entry != &head; entry = entry->next_) {
+      if (entry->tick_ <= tick) return schedule(tick);
+      armed = true;
+    }
+  }
+  if (armed) schedule(current_ + kSlots);
 }
 
 }  // namespace llm

@@ -31,7 +31,8 @@ class Deadline {
 };
 
 // One coarse timer per loop instead of one kernel-ordered timer per operation (3.7 µs each at Asio's price; here two
-// pointer writes). Granularity `kTick`; a deadline fires at most one tick late, never early. Runs only while armed.
+// pointer writes). Granularity `kTick`; a deadline fires at most one tick late, never early. Sleeps until the earliest
+// deadline: armed ones cost no wake-ups, and while none is armed it does not run at all.
 // Expiry callbacks run on the loop; one may arm, clear or destroy any deadline, its own too, but not the wheel.
 class TimerWheel {
  public:
@@ -48,7 +49,8 @@ class TimerWheel {
  private:
   static constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 3650);
   static constexpr std::size_t kSlots = 1024;  // one turn is 51 s; later deadlines go round again
-  void schedule();
+  void schedule(std::uint64_t tick);
+  void reschedule();
   std::uint64_t tick_of(std::chrono::steady_clock::time_point time) const;
 
   boost::asio::basic_waitable_timer<std::chrono::steady_clock, boost::asio::wait_traits<std::chrono::steady_clock>,
@@ -57,7 +59,8 @@ class TimerWheel {
   std::array<Deadline, kSlots> slots_;  // list heads, circular
   std::chrono::steady_clock::time_point start_;
   std::uint64_t current_ = 0;
-  bool scheduled_ = false;
+  bool scheduled_ = false;            // the timer runs
+  std::uint64_t scheduled_tick_ = 0;  // until when; no deadline is due before
 };
 
 }  // namespace llm

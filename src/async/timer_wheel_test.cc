@@ -1,7 +1,6 @@
 #include "async/timer_wheel.h"
 
 #include <gtest/gtest.h>
-
 #include <memory>
 #include <thread>
 #include <vector>

@@ -1,12 +1,11 @@
 #include "base/random.h"
 
-#include <sys/random.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <sys/random.h>
 
 #include "base/strings.h"
 
@@ -37,7 +36,8 @@ std::string unique_id(std::string_view prefix) {
   }();
   static std::atomic<std::uint64_t> counter{0};
   const auto ms = static_cast<std::uint64_t>(
-      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count());
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count());
   const std::uint64_t count = counter.fetch_add(1, std::memory_order_relaxed);
   std::uint64_t mixed = seed + count * 0x9E3779B97F4A7C15ULL;  // splitmix64: distinct inputs give distinct outputs
   mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL;

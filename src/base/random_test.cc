@@ -1,9 +1,8 @@
 #include "base/random.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <array>
+#include <gtest/gtest.h>
 #include <set>
 #include <string>
 #include <thread>

@@ -1,16 +1,17 @@
 #include "base/strings.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fmt/format.h>
 #include <numeric>
 
 namespace llm {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
@@ -39,7 +40,8 @@ std::size_t sequence_length(unsigned char lead) {
 }  // namespace
 
 bool iequals(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string to_lower(std::string_view text) {
@@ -136,19 +138,19 @@ std::optional<std::uint64_t> parse_bytes(std::string_view text) {
   if (error != std::errc{} || number < 0 || !std::isfinite(number)) return std::nullopt;
   const std::string unit = to_lower(trim(text.substr(static_cast<std::size_t>(end - text.data()))));
   constexpr std::array<std::pair<std::string_view, double>, 14> kUnits{{{"", 1.0},
-                                                                         {"b", 1.0},
-                                                                         {"k", 1024.0},
-                                                                         {"kib", 1024.0},
-                                                                         {"kb", 1e3},
-                                                                         {"m", 1048576.0},
-                                                                         {"mib", 1048576.0},
-                                                                         {"mb", 1e6},
-                                                                         {"g", 1073741824.0},
-                                                                         {"gib", 1073741824.0},
-                                                                         {"gb", 1e9},
-                                                                         {"t", 1099511627776.0},
-                                                                         {"tib", 1099511627776.0},
-                                                                         {"tb", 1e12}}};
+                                                                        {"b", 1.0},
+                                                                        {"k", 1024.0},
+                                                                        {"kib", 1024.0},
+                                                                        {"kb", 1e3},
+                                                                        {"m", 1048576.0},
+                                                                        {"mib", 1048576.0},
+                                                                        {"mb", 1e6},
+                                                                        {"g", 1073741824.0},
+                                                                        {"gib", 1073741824.0},
+                                                                        {"gb", 1e9},
+                                                                        {"t", 1099511627776.0},
+                                                                        {"tib", 1099511627776.0},
+                                                                        {"tb", 1e12}}};
   for (const auto& [name, factor] : kUnits) {
     if (unit == name) {
       const double bytes = number * factor;
@@ -174,11 +176,20 @@ std::optional<std::int64_t> parse_duration_ms(std::string_view text) {
       text.remove_prefix(2);
     } else if (!text.empty()) {
       switch (text.front()) {
-        case 's': factor = 1000; break;
-        case 'm': factor = 60'000; break;
-        case 'h': factor = 3'600'000; break;
-        case 'd': factor = 86'400'000; break;
-        default: return std::nullopt;
+        case 's':
+          factor = 1000;
+          break;
+        case 'm':
+          factor = 60'000;
+          break;
+        case 'h':
+          factor = 3'600'000;
+          break;
+        case 'd':
+          factor = 86'400'000;
+          break;
+        default:
+          return std::nullopt;
       }
       text.remove_prefix(1);
     }

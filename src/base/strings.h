@@ -29,7 +29,8 @@ std::optional<T> parse_number(std::string_view text) {
 
 // The candidates nearest to `wanted` by edit distance (at most about a third of its length, and prefix matches),
 // best first, for "did you mean".
-std::vector<std::string> nearest(std::string_view wanted, std::span<const std::string> candidates, std::size_t most = 3);
+std::vector<std::string> nearest(std::string_view wanted, std::span<const std::string> candidates,
+                                 std::size_t most = 3);
 
 // Is this well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)?
 bool valid_utf8(std::string_view bytes);

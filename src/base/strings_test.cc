@@ -1,7 +1,6 @@
 #include "base/strings.h"
 
 #include <gtest/gtest.h>
-
 #include <limits>
 
 namespace llm {
@@ -39,20 +38,23 @@ TEST(Strings, NearestNames) {
   EXPECT_EQ(nearest("model", names), std::vector<std::string>{"models"});
   EXPECT_EQ(nearest("pro", names), std::vector<std::string>{"providers"}) << "a prefix counts";
   EXPECT_EQ(nearest("zzzzzz", names), std::vector<std::string>{});
-  EXPECT_EQ(nearest("abc", std::vector<std::string>{"abd", "abc", "xbc", "abcd"}, 2), (std::vector<std::string>{"abc", "abcd"}))
+  EXPECT_EQ(nearest("abc", std::vector<std::string>{"abd", "abc", "xbc", "abcd"}, 2),
+            (std::vector<std::string>{"abc", "abcd"}))
       << "the best first, no more than asked for";
   EXPECT_EQ(nearest("x", {}), std::vector<std::string>{});
 }
 
 TEST(Strings, Utf8) {
-  for (const std::string_view good : {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                      "\xf4\x8f\xbf\xbf", "\xc2\x80", "\xe0\xa0\x80", "\xf0\x90\x80\x80"}) {
+  for (const std::string_view good :
+       {"", "a", "\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xf4\x8f\xbf\xbf",
+        "\xc2\x80", "\xe0\xa0\x80", "\xf0\x90\x80\x80"}) {
     EXPECT_TRUE(valid_utf8(good)) << good;
   }
   EXPECT_TRUE(valid_utf8(std::string_view("a\0b", 3)));
-  for (const std::string_view bad : {"\x80", "\xbf", "\xc3", "\xc3(", "\xe2\x82", "\xf0\x9f\x98", "\xc0\x80", "\xc1\xbf",
-                                     "\xe0\x80\x80", "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xed\xbf\xbf",
-                                     "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xfe", "a\xc3\xa4\x80", "\xe2\x28\xa1"}) {
+  for (const std::string_view bad :
+       {"\x80", "\xbf", "\xc3", "\xc3(", "\xe2\x82", "\xf0\x9f\x98", "\xc0\x80", "\xc1\xbf", "\xe0\x80\x80",
+        "\xe0\x9f\xbf", "\xf0\x8f\xbf\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xff", "\xfe", "a\xc3\xa4\x80", "\xe2\x28\xa1"}) {
     EXPECT_FALSE(valid_utf8(bad)) << bad;
   }
 }
@@ -85,7 +87,8 @@ TEST(Strings, Bytes) {
   EXPECT_EQ(parse_bytes("2 MB"), 2000000U);
   EXPECT_EQ(parse_bytes("1tb"), 1000000000000U);
   EXPECT_EQ(parse_bytes("0"), 0U);
-  for (const std::string_view bad : {"", "x", "-1", "-1 GiB", "1 XB", "1 Gi B", "nan", "inf", "1e30", "9999999 TiB", "1,5", "MiB"}) {
+  for (const std::string_view bad :
+       {"", "x", "-1", "-1 GiB", "1 XB", "1 Gi B", "nan", "inf", "1e30", "9999999 TiB", "1,5", "MiB"}) {
     EXPECT_FALSE(parse_bytes(bad)) << bad;
   }
 }

@@ -1,13 +1,11 @@
 #include "cli/serve_command.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <boost/asio/signal_set.hpp>
-
 #include <csignal>
 #include <cstdio>
+#include <fmt/format.h>
 #include <fstream>
+#include <unistd.h>
 
 #include "access/bind_policy.h"
 #include "async/watch.h"
@@ -85,7 +83,9 @@ class Presence {
     }
     fmt::print(stderr, "  Unix socket    {}\n", socket_path_.string());
     fmt::print(stderr, "  MCP (stdio)    {{\"command\": \"{}\", \"args\": [\"stdio\"]}}\n", program_path().string());
-    fmt::print(stderr, "Try:\n  curl -s {}{}/api/v1/generate -H 'content-type: application/json' -d '{{\"model\":\"{}\",\"prompt\":\"The "
+    fmt::print(stderr,
+               "Try:\n  curl -s {}{}/api/v1/generate -H 'content-type: application/json' -d "
+               "'{{\"model\":\"{}\",\"prompt\":\"The "
                "capital of France is\",\"max_tokens\":20,\"temperature\":0}}'\n",
                unix_flag, base, model);
     std::fflush(stderr);
@@ -160,9 +160,8 @@ int run_serve_command(const ServeOptions& options) {
   }
   auto installation = find_installation(settings, process_environment(), getuid());
   if (!installation) return report(installation.error());
-  auto log = observe::Log::open({.level = settings.observe.log_level,
-                                 .format = settings.observe.log_format,
-                                 .file = settings.observe.log_file});
+  auto log = observe::Log::open(
+      {.level = settings.observe.log_level, .format = settings.observe.log_format, .file = settings.observe.log_file});
   if (!log) return report(log.error());
   for (const auto& warning : config->warnings) (*log)->warn(warning);
   auto gateway = Gateway::build(settings, *installation, **log);

@@ -1,8 +1,7 @@
 #include "cli/wiring.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <thread>
 
 #include "api/routes.h"
@@ -12,7 +11,9 @@
 namespace llm::cli {
 namespace {
 
-std::chrono::milliseconds ms(json::Duration duration) { return std::chrono::milliseconds(duration.ms); }
+std::chrono::milliseconds ms(json::Duration duration) {
+  return std::chrono::milliseconds(duration.ms);
+}
 
 // One loop saturates a core at about 100,000 small requests a second, and the engines want the cores.
 std::size_t io_threads(const ServerSettings& settings) {
@@ -70,7 +71,8 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
   if (!store) return fail(store.error());
   store_ = std::move(*store);
   pulls_ = std::make_unique<models::PullJobs>(
-      *store_, models::PullSettings{.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token});
+      *store_,
+      models::PullSettings{.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token});
   supervisor_ = std::make_unique<engines::Supervisor>(
       *control_,
       engines::SupervisorSettings{.keep_alive = settings.models.keep_alive,
@@ -85,19 +87,19 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
       log_, metrics_);
   files_ = std::make_unique<BlockingPool>(2);
   pull_waiters_ = std::make_unique<BlockingPool>(8);
-  catalogue_ = std::make_unique<router::Catalogue>(
-      *store_, *files_,
-      router::CatalogueSettings{.default_model = settings.models.default_model,
-                                .models = settings.models.settings,
-                                .external = settings.engines.external});
+  catalogue_ =
+      std::make_unique<router::Catalogue>(*store_, *files_,
+                                          router::CatalogueSettings{.default_model = settings.models.default_model,
+                                                                    .models = settings.models.settings,
+                                                                    .external = settings.engines.external});
   admission_ = std::make_unique<inference::Admission>(
       inference::AdmissionSettings{.max_concurrent = settings.inference.max_concurrent,
                                    .queue_limit = settings.inference.queue_limit,
                                    .queue_timeout = ms(settings.inference.queue_timeout)});
-  service_ = std::make_unique<inference::Service>(
-      inference::ServiceSettings{.load_timeout = ms(settings.models.load_timeout),
-                                 .log_prompts = settings.observe.log_prompts},
-      *admission_, *catalogue_, *supervisor_, log_, metrics_);
+  service_ =
+      std::make_unique<inference::Service>(inference::ServiceSettings{.load_timeout = ms(settings.models.load_timeout),
+                                                                      .log_prompts = settings.observe.log_prompts},
+                                           *admission_, *catalogue_, *supervisor_, log_, metrics_);
   for (std::size_t i = 0; i < loops.size(); ++i) service_->add_loop(*loops[i], *io_clients_[i]);
   backend_ = std::make_unique<inference::Backend>(inference::Backend{.service = *service_,
                                                                      .catalogue = *catalogue_,
@@ -133,7 +135,9 @@ void Gateway::start() {
   health_.started();
 }
 
-bool Gateway::idle() const { return server_->connections() == 0 && service_->in_flight() == 0 && pulls_->running().empty(); }
+bool Gateway::idle() const {
+  return server_->connections() == 0 && service_->in_flight() == 0 && pulls_->running().empty();
+}
 
 Task<bool> Gateway::wait_drained(std::chrono::milliseconds limit, CancelToken hurry) {
   const auto end = std::chrono::steady_clock::now() + limit;

@@ -22,9 +22,9 @@
 
 namespace llm::cli {
 
-// Every object of the gateway, in the order in which they depend on each other; destroyed in reverse. The one place that
-// reads the configuration. The control loop is run by the caller (on a thread that lives as long as the engines must:
-// they die with it), the I/O loops run on threads of their own.
+// Every object of the gateway, in the order in which they depend on each other; destroyed in reverse. The one place
+// that reads the configuration. The control loop is run by the caller (on a thread that lives as long as the engines
+// must: they die with it), the I/O loops run on threads of their own.
 class Gateway {
  public:
   // Creates the model store's folders. Errors: folders that cannot be had, an engine setting that does not hold.
@@ -38,8 +38,8 @@ class Gateway {
   void accept_on(int listening_fd) { server_->accept_on(listening_fd); }
   void start();
 
-  // Two-phase stop: no new connections, running requests get `drain`, then everything ends, engines last. On the control
-  // loop. `hurry`: a second signal ends the patience.
+  // Two-phase stop: no new connections, running requests get `drain`, then everything ends, engines last. On the
+  // control loop. `hurry`: a second signal ends the patience.
   Task<void> stop(std::chrono::milliseconds drain, CancelToken hurry);
 
   // Nothing connected and nothing at work?

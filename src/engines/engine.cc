@@ -7,10 +7,11 @@ const json::Table<engines::ExternalSettings>& json::Fields<engines::ExternalSett
   static const Table<S> table{
       "external engine",
       {
-          field("base_url", &S::base_url,
-                {.description = "Base of its OpenAI API, such as http://127.0.0.1:8000/v1 or unix:/run/engine.sock:/v1.",
-                 .required = true,
-                 .min_length = 1}),
+          field(
+              "base_url", &S::base_url,
+              {.description = "Base of its OpenAI API, such as http://127.0.0.1:8000/v1 or unix:/run/engine.sock:/v1.",
+               .required = true,
+               .min_length = 1}),
           field("api_key", &S::api_key, {.description = "Sent as a bearer token.", .secret = true}),
           field("api_key_env", &S::api_key_env,
                 {.description = "Name of the environment variable that holds the key, instead of api_key."}),
@@ -29,11 +30,16 @@ namespace engines {
 
 std::string_view to_string(EngineState state) {
   switch (state) {
-    case EngineState::kStopped: return "stopped";
-    case EngineState::kStarting: return "starting";
-    case EngineState::kReady: return "ready";
-    case EngineState::kStopping: return "stopping";
-    case EngineState::kFailed: return "failed";
+    case EngineState::kStopped:
+      return "stopped";
+    case EngineState::kStarting:
+      return "starting";
+    case EngineState::kReady:
+      return "ready";
+    case EngineState::kStopping:
+      return "stopping";
+    case EngineState::kFailed:
+      return "failed";
   }
   return "stopped";
 }

@@ -40,7 +40,7 @@ struct EngineInfo {
   std::optional<bool> supports_tools;  // empty: the engine does not say
   std::optional<bool> supports_images;
   std::chrono::milliseconds request_timeout{0};  // until the head of an answer; 0: none
-  std::uint32_t threads = 0;  // that decode; 0 unknown or not on this machine
+  std::uint32_t threads = 0;                     // that decode; 0 unknown or not on this machine
   int pid = 0;
 };
 
@@ -80,7 +80,7 @@ class Driver {
   // Ends the engine, at first politely. Its memory is back when this returns. Not while start() runs (cancel that); at
   // most once.
   virtual Task<void> stop() = 0;
-  virtual std::uint64_t memory_bytes() const { return 0; }           // what it really uses now
+  virtual std::uint64_t memory_bytes() const { return 0; }  // what it really uses now
   virtual std::vector<std::string> last_log_lines() const { return {}; }
 };
 

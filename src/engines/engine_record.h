@@ -32,19 +32,19 @@ struct Engine {
   const std::shared_ptr<std::mutex> guard;  // shared: a lease may outlive the supervisor
   Watch<EngineStatus> status;               // thread-safe by itself
 
-  std::shared_ptr<const EngineSpec> spec;  // guarded; shared with the requests that brought it
-  std::shared_ptr<const EngineInfo> info;  // guarded; of the running engine
-  json::Duration default_keep_alive;       // guarded
-  std::optional<json::Duration> asked_keep_alive;             // guarded; what a request asked for, until the engine stops
-  std::size_t in_flight = 0;                                  // guarded: leases
-  std::size_t waiting = 0;                                    // guarded: callers that wait for a lease
-  std::chrono::steady_clock::time_point last_used{};          // guarded
-  bool leasable = false;                                      // guarded: ready and not about to stop
-  std::uint64_t estimate = 0;                                 // guarded, bytes
-  std::uint64_t used = 0;                                     // guarded, bytes
-  std::uint32_t restarts = 0;                                 // guarded
-  std::shared_ptr<const EngineInfo> crashed;                  // guarded; identifies the life that ended by itself,
-  Error crash;                                                // guarded; and why
+  std::shared_ptr<const EngineSpec> spec;             // guarded; shared with the requests that brought it
+  std::shared_ptr<const EngineInfo> info;             // guarded; of the running engine
+  json::Duration default_keep_alive;                  // guarded
+  std::optional<json::Duration> asked_keep_alive;     // guarded; what a request asked for, until the engine stops
+  std::size_t in_flight = 0;                          // guarded: leases
+  std::size_t waiting = 0;                            // guarded: callers that wait for a lease
+  std::chrono::steady_clock::time_point last_used{};  // guarded
+  bool leasable = false;                              // guarded: ready and not about to stop
+  std::uint64_t estimate = 0;                         // guarded, bytes
+  std::uint64_t used = 0;                             // guarded, bytes
+  std::uint32_t restarts = 0;                         // guarded
+  std::shared_ptr<const EngineInfo> crashed;          // guarded; identifies the life that ended by itself,
+  Error crash;                                        // guarded; and why
 
   std::unique_ptr<Driver> driver;  // control; of a starting, ready or stopping engine
   CancelSource start_cancel;       // control
@@ -52,7 +52,9 @@ struct Engine {
   std::chrono::steady_clock::time_point ready_since{};  // control
 
   // The caller holds the lock.
-  json::Duration keep_alive() const { return asked_keep_alive.value_or(spec->settings.keep_alive.value_or(default_keep_alive)); }
+  json::Duration keep_alive() const {
+    return asked_keep_alive.value_or(spec->settings.keep_alive.value_or(default_keep_alive));
+  }
   bool idle() const { return leasable && in_flight == 0 && waiting == 0; }
 };
 

@@ -1,6 +1,5 @@
-#include <fmt/format.h>
-
 #include <cstdlib>
+#include <fmt/format.h>
 
 #include "engines/llama_server.h"
 
@@ -16,9 +15,8 @@ class ExternalEngine final : public Driver {
     auto endpoint = net::parse_endpoint(settings.base_url);
     // The gateway's configuration is wrong, not the client's request.
     if (!endpoint) {
-      co_return fail(ErrorCode::kUnavailable,
-                     fmt::format("the external engine's base_url \"{}\" is wrong: {}", settings.base_url,
-                                 endpoint.error().message));
+      co_return fail(ErrorCode::kUnavailable, fmt::format("the external engine's base_url \"{}\" is wrong: {}",
+                                                          settings.base_url, endpoint.error().message));
     }
     EngineInfo info;
     info.endpoint = *endpoint;
@@ -30,8 +28,9 @@ class ExternalEngine final : public Driver {
     if (!settings.api_key_env.empty()) {
       const char* key = std::getenv(settings.api_key_env.c_str());
       if (!key) {
-        co_return fail(ErrorCode::kUnavailable,
-                       fmt::format("the environment variable {} with the engine's key is not set", settings.api_key_env));
+        co_return fail(
+            ErrorCode::kUnavailable,
+            fmt::format("the environment variable {} with the engine's key is not set", settings.api_key_env));
       }
       info.api_key = key;
     }
@@ -45,9 +44,10 @@ class ExternalEngine final : public Driver {
       co_return fail(ErrorCode::kUnavailable, "the external engine cannot be reached: " + response.error().message);
     }
     if (response->status() != 200) {
-      co_return fail(ErrorCode::kUnavailable,
-                     fmt::format("the external engine at {} answered {} with status {}; is health_path right, and the key?",
-                                 info.endpoint.text(), settings.health_path, response->status()));
+      co_return fail(
+          ErrorCode::kUnavailable,
+          fmt::format("the external engine at {} answered {} with status {}; is health_path right, and the key?",
+                      info.endpoint.text(), settings.health_path, response->status()));
     }
     (void)co_await response->read_all(4 * 1024 * 1024);
     co_return info;

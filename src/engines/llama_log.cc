@@ -1,9 +1,8 @@
 #include "engines/llama_log.h"
 
-#include <fmt/format.h>
-
 #include <array>
 #include <csignal>
+#include <fmt/format.h>
 
 namespace llm::engines {
 namespace {
@@ -35,8 +34,8 @@ constexpr auto kCauses = std::to_array<Cause>({
      "the engine does not know this model's architecture; a newer engine may", true},
     {"failed to load multimodal model", ErrorCode::kInvalidArgument,
      "the file that --mmproj names is not a multimodal projector of this model", true},
-    {"failed to load lora adapter '", ErrorCode::kInvalidArgument, "the file that --lora names is no adapter of this model",
-     true},
+    {"failed to load lora adapter '", ErrorCode::kInvalidArgument,
+     "the file that --lora names is no adapter of this model", true},
     {"invalid magic characters", ErrorCode::kEngineFailed, "the model file is not a GGUF file", true},
     {"this GGUF file is version", ErrorCode::kEngineFailed, "the model file's version is unknown to the engine", true},
     {"failed to open GGUF file", ErrorCode::kEngineFailed, "the model file cannot be opened", true},
@@ -52,7 +51,8 @@ constexpr auto kCauses = std::to_array<Cause>({
     {"quantized V cache requires flash_attn", ErrorCode::kInvalidArgument,
      "cache_type_v needs flash_attention \"on\" or \"auto\"", true},
     {"error: invalid argument", ErrorCode::kInvalidArgument, "the engine refused an entry of extra_args", true},
-    {"error while handling argument", ErrorCode::kInvalidArgument, "the engine refused a setting of the model or an entry of extra_args", true},
+    {"error while handling argument", ErrorCode::kInvalidArgument,
+     "the engine refused a setting of the model or an entry of extra_args", true},
     {"error while handling environment variable", ErrorCode::kInvalidArgument, "the engine refused a setting", true},
     {"the supplied chat template is not supported", ErrorCode::kInvalidArgument,
      "chat_template is neither a template that parses nor the name of a built-in one", false},
@@ -89,13 +89,16 @@ Error LlamaLog::explain(std::string_view model, std::optional<ExitStatus> exit, 
   if (exit) how = exit->text();
   std::string message = fmt::format("the engine of model \"{}\" {}", model, how);
   if (exit && exit->kind == ExitStatus::Kind::kSignalled && exit->code == SIGKILL) {
-    message += oom_killed ? ": the system's memory ran out (out-of-memory kill). Set a smaller context or load a smaller model"
-                          : ": somebody killed it, or the system's memory ran out";
+    message += oom_killed
+                   ? ": the system's memory ran out (out-of-memory kill). Set a smaller context or load a smaller model"
+                   : ": somebody killed it, or the system's memory ran out";
     Error error{oom_killed ? ErrorCode::kInsufficientMemory : ErrorCode::kEngineFailed, message, {}, {}, 0};
     return error;
   }
-  if (exit && exit->kind == ExitStatus::Kind::kSignalled && (exit->code == SIGSEGV || exit->code == SIGILL || exit->code == SIGBUS)) {
-    message += exit->code == SIGILL ? ": the engine was built for another processor; build it again here" : ": it crashed";
+  if (exit && exit->kind == ExitStatus::Kind::kSignalled &&
+      (exit->code == SIGSEGV || exit->code == SIGILL || exit->code == SIGBUS)) {
+    message +=
+        exit->code == SIGILL ? ": the engine was built for another processor; build it again here" : ": it crashed";
   }
   for (const auto& cause : kCauses) {
     for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {

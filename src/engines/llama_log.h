@@ -19,8 +19,8 @@ class LlamaLog {
   const LoadProgress& progress() const { return progress_; }
   std::vector<std::string> last_lines() const { return {lines_.begin(), lines_.end()}; }
 
-  // The error for an engine that ended (`exit`) or never became ready: the cause as far as the log tells it, and what to
-  // do about it. `oom_killed`: the system reports out-of-memory kills since the start.
+  // The error for an engine that ended (`exit`) or never became ready: the cause as far as the log tells it, and what
+  // to do about it. `oom_killed`: the system reports out-of-memory kills since the start.
   Error explain(std::string_view model, std::optional<ExitStatus> exit, bool oom_killed) const;
 
  private:

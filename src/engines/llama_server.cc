@@ -1,11 +1,10 @@
 #include "engines/llama_server.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <cstdlib>
+#include <fmt/format.h>
 #include <fstream>
 #include <sstream>
+#include <unistd.h>
 
 #include "async/event.h"
 #include "base/random.h"
@@ -20,9 +19,12 @@ constexpr std::chrono::milliseconds kReapPatience{1'000};
 
 std::string_view flash_text(FlashAttention flash) {
   switch (flash) {
-    case FlashAttention::kAuto: return "auto";
-    case FlashAttention::kOn: return "on";
-    case FlashAttention::kOff: return "off";
+    case FlashAttention::kAuto:
+      return "auto";
+    case FlashAttention::kOn:
+      return "on";
+    case FlashAttention::kOff:
+      return "off";
   }
   return "auto";
 }
@@ -242,7 +244,8 @@ class LlamaServer final : public Driver {
     if (!text) co_return fail(text.error());
     if (response->status() != 200) co_return fail(ErrorCode::kUnavailable, "the engine is not ready");
     auto document = json::parse(*text);
-    if (!document || !document->is_object()) co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
+    if (!document || !document->is_object())
+      co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
     co_return std::move(document->get_object());
   }
 
@@ -273,9 +276,12 @@ std::uint32_t wanted_context(const ModelSettings& settings, const models::GgufFa
 EngineMode effective_mode(const ModelSettings& settings, const models::GgufFacts& facts) {
   if (settings.mode != EngineMode::kAuto) return settings.mode;
   switch (facts.mode) {
-    case models::ModelMode::kGeneration: return EngineMode::kGeneration;
-    case models::ModelMode::kEmbedding: return EngineMode::kEmbedding;
-    case models::ModelMode::kRerank: return EngineMode::kRerank;
+    case models::ModelMode::kGeneration:
+      return EngineMode::kGeneration;
+    case models::ModelMode::kEmbedding:
+      return EngineMode::kEmbedding;
+    case models::ModelMode::kRerank:
+      return EngineMode::kRerank;
   }
   return EngineMode::kGeneration;
 }
@@ -288,17 +294,40 @@ Result<std::vector<std::string>> llama_server_args(const LlamaServerSettings& se
   const EngineMode mode = effective_mode(model, spec.facts);
   const auto number = [](auto value) { return std::to_string(value); };
   std::vector<std::string> args{
-      settings.program.string(), "--model", spec.file.string(), "--alias", spec.model, "--host", socket,
+      settings.program.string(),
+      "--model",
+      spec.file.string(),
+      "--alias",
+      spec.model,
+      "--host",
+      socket,
       // What the gateway does itself or must not happen behind its back.
-      "--no-ui", "--offline", "--cors-origins", "http://localhost", "--metrics", "--log-colors", "off",
+      "--no-ui",
+      "--offline",
+      "--cors-origins",
+      "http://localhost",
+      "--metrics",
+      "--log-colors",
+      "off",
       // Every slot has the whole context: one long request can then never fail the others.
-      "--ctx-size", number(std::uint64_t{context} * model.parallel), "--parallel", number(model.parallel),
-      "--threads", number(model.threads > 0 ? model.threads : budget.threads),
-      "--threads-batch", number(model.threads_batch > 0 ? model.threads_batch : budget.threads_batch),
-      "--threads-http", number(model.parallel + 4),
-      "--flash-attn", std::string(flash_text(model.flash_attention)),
-      "--cache-type-k", model.cache_type_k, "--cache-type-v", model.cache_type_v,
-      "--cache-ram", number(model.cache_ram.bytes / (1024 * 1024)),
+      "--ctx-size",
+      number(std::uint64_t{context} * model.parallel),
+      "--parallel",
+      number(model.parallel),
+      "--threads",
+      number(model.threads > 0 ? model.threads : budget.threads),
+      "--threads-batch",
+      number(model.threads_batch > 0 ? model.threads_batch : budget.threads_batch),
+      "--threads-http",
+      number(model.parallel + 4),
+      "--flash-attn",
+      std::string(flash_text(model.flash_attention)),
+      "--cache-type-k",
+      model.cache_type_k,
+      "--cache-type-v",
+      model.cache_type_v,
+      "--cache-ram",
+      number(model.cache_ram.bytes / (1024 * 1024)),
   };
   // Non-causal models compute the whole prompt in one step.
   const std::uint32_t ubatch = mode == EngineMode::kGeneration ? model.ubatch : std::max(model.ubatch, context);

@@ -13,8 +13,8 @@
 namespace llm::engines {
 
 struct LlamaServerSettings {
-  std::filesystem::path program;      // llama-server
-  std::filesystem::path socket_dir;   // private to the user (0700)
+  std::filesystem::path program;     // llama-server
+  std::filesystem::path socket_dir;  // private to the user (0700)
   std::chrono::milliseconds start_timeout{600'000};
   std::chrono::milliseconds probe_timeout{10'000};
   std::chrono::milliseconds stop_timeout{5'000};  // from SIGTERM to SIGKILL

@@ -39,7 +39,8 @@ struct CgroupFiles {
   std::string_view used;
   std::array<std::string_view, 2> cached;  // of memory.stat, with what lies below
 };
-constexpr CgroupFiles kV1{"memory.limit_in_bytes", "memory.usage_in_bytes", {"total_inactive_file", "total_active_file"}};
+constexpr CgroupFiles kV1{
+    "memory.limit_in_bytes", "memory.usage_in_bytes", {"total_inactive_file", "total_active_file"}};
 constexpr CgroupFiles kV2{"memory.max", "memory.current", {"inactive_file", "active_file"}};
 
 // The group and every level above it may limit. In a container without a cgroup namespace the lower levels are not

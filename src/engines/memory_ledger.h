@@ -11,8 +11,8 @@
 namespace llm::engines {
 
 // What the machine (or the container around us) has for engines: the smaller of the physical memory and the cgroup's
-// limit, in bytes; and how much of it is free for new allocations now. Cached file pages count as free: the kernel gives
-// them up first.
+// limit, in bytes; and how much of it is free for new allocations now. Cached file pages count as free: the kernel
+// gives them up first.
 struct SystemMemory {
   std::uint64_t total = 0;
   std::uint64_t available = 0;
@@ -20,8 +20,8 @@ struct SystemMemory {
 // Reads /proc and /sys below `root` (cgroup v1 and v2); what is missing limits nothing. Other systems get zeros.
 SystemMemory read_system_memory(const std::filesystem::path& root = "/");
 
-// Who may use how many bytes. A load reserves its estimate before it starts; the estimate is replaced by what the engine
-// really uses once it runs. Not thread-safe: control loop only.
+// Who may use how many bytes. A load reserves its estimate before it starts; the estimate is replaced by what the
+// engine really uses once it runs. Not thread-safe: control loop only.
 class MemoryLedger {
  public:
   // `limit`: bytes for all engines together; 0: what the system has free, less a margin for everybody else.

@@ -1,9 +1,8 @@
 #include "engines/model_settings.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 
 #include "base/strings.h"
 
@@ -14,10 +13,11 @@ const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>:
   static const Table<S> table{
       "model settings",
       {
-          field("context", &S::context,
-                {.description = "Tokens of context for each request. 0: the model's own, at most 8192, less if memory is "
-                                "short.",
-                 .maximum = 16'777'216}),
+          field(
+              "context", &S::context,
+              {.description = "Tokens of context for each request. 0: the model's own, at most 8192, less if memory is "
+                              "short.",
+               .maximum = 16'777'216}),
           field("parallel", &S::parallel,
                 {.description = "Requests generated at the same time; each has the whole context.",
                  .minimum = 1,
@@ -33,11 +33,11 @@ const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>:
                 {.description = "Prompt tokens handed to the engine at once.", .minimum = 32, .maximum = 65'536}),
           field("ubatch", &S::ubatch,
                 {.description = "Prompt tokens computed at once.", .minimum = 16, .maximum = 65'536}),
-          field("chat_template", &S::chat_template,
-                {.description = "A Jinja file (absolute path) or the name of a built-in template, instead of the model's "
-                                "own."}),
-          field("mode", &S::mode,
-                {.description = "What the engine serves. auto: as the model's header says."}),
+          field(
+              "chat_template", &S::chat_template,
+              {.description = "A Jinja file (absolute path) or the name of a built-in template, instead of the model's "
+                              "own."}),
+          field("mode", &S::mode, {.description = "What the engine serves. auto: as the model's header says."}),
           field("keep_alive", &S::keep_alive,
                 {.description = "Unload after being idle for so long; -1 never. Default: models.keep_alive.",
                  .minimum = -1}),
@@ -47,8 +47,9 @@ const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>:
           field("cache_ram", &S::cache_ram,
                 {.description = "Memory for the states of earlier prompts, kept for reuse. Counted by the memory "
                                 "ledger."}),
-          field("extra_args", &S::extra_args,
-                {.description = "More llama-server arguments, one list item each.", .max_length = 4096, .max_items = 64}),
+          field(
+              "extra_args", &S::extra_args,
+              {.description = "More llama-server arguments, one list item each.", .max_length = 4096, .max_items = 64}),
           field("engine", &S::engine,
                 {.description = "Name of an entry of engines.external that serves this model instead of llama.cpp."}),
       }};
@@ -72,11 +73,13 @@ constexpr auto kReserved = std::to_array<Reserved>({
     {"--embd-gemma-default --fim-* --gpt-oss-* --vision-*", ""},
     {"--models-* --no-models-autoload --tags --sleep-idle-seconds", ""},
     // Where it listens, and for whom.
-    {"--host --port --reuse-port --path --api-prefix --api-key --api-key-file --ssl-* --cors-* --no-cors-credentials", ""},
+    {"--host --port --reuse-port --path --api-prefix --api-key --api-key-file --ssl-* --cors-* --no-cors-credentials",
+     ""},
     {"--ui --webui --no-ui --no-webui --ui-* --webui-* --no-ui-* --no-webui-* --tools --tools-* --mcp-*", ""},
     {"-ag --agent -no-ag --no-agent --rpc --props --metrics --slots --no-slots", ""},
     // Files it would write or serve, and the log that is read here.
-    {"--slot-save-path --media-path --log-prompts-dir --log-disable --log-file --log-colors --log-jsonl --no-log-jsonl", ""},
+    {"--slot-save-path --media-path --log-prompts-dir --log-disable --log-file --log-colors --log-jsonl --no-log-jsonl",
+     ""},
     {"--log-prefix --no-log-prefix --log-timestamps --no-log-timestamps -lcd --lookup-cache-dynamic", ""},
     // What does not start an engine at all.
     {"-h --help --usage --version --license --completion-bash --list-devices", ""},
@@ -100,7 +103,8 @@ constexpr auto kReserved = std::to_array<Reserved>({
 const Reserved* find_reserved(std::string_view name) {
   for (const auto& row : kReserved) {
     for (const auto pattern : split(row.names, ' ')) {
-      const bool fits = pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
+      const bool fits =
+          pattern.ends_with('*') ? name.starts_with(pattern.substr(0, pattern.size() - 1)) : name == pattern;
       if (fits) return &row;
     }
   }
@@ -121,11 +125,12 @@ Result<void> check_extra_args(const std::vector<std::string>& args) {
     if (name.starts_with("--")) std::ranges::replace(name, '_', '-');
     const Reserved* row = find_reserved(name);
     if (!row) continue;
-    return fail(ErrorCode::kInvalidArgument,
-                row->instead.empty()
-                    ? fmt::format("the engine argument {} is set by the gateway itself and cannot be given here", name)
-                    : fmt::format("the engine argument {} cannot be given here; use the setting {}", name, row->instead),
-                pointer);
+    return fail(
+        ErrorCode::kInvalidArgument,
+        row->instead.empty()
+            ? fmt::format("the engine argument {} is set by the gateway itself and cannot be given here", name)
+            : fmt::format("the engine argument {} cannot be given here; use the setting {}", name, row->instead),
+        pointer);
   }
   return {};
 }

@@ -1,9 +1,8 @@
 // What other loops call. The control loop's side is in supervisor_control.cc.
 #include "engines/supervisor.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "engines/engine_record.h"
 
@@ -30,7 +29,9 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   info_ = std::move(other.info_);
   return *this;
 }
-Lease::~Lease() { release(); }
+Lease::~Lease() {
+  release();
+}
 
 void Lease::release() {
   const auto engine = std::exchange(engine_, nullptr);
@@ -92,7 +93,8 @@ std::shared_ptr<Engine> Supervisor::find_or_add(const std::shared_ptr<const Engi
   if (!engine) {
     engine = std::make_shared<Engine>(spec, guard_, settings_.keep_alive);
     // Names that only a request made up get no series of their own.
-    const bool known = !spec->external || std::ranges::find(spec->external->models, spec->model) != spec->external->models.end();
+    const bool known =
+        !spec->external || std::ranges::find(spec->external->models, spec->model) != spec->external->models.end();
     if (known) metrics_.add_model(spec->key);
   }
   return engine;
@@ -160,7 +162,9 @@ Task<Result<Lease>> Supervisor::acquire(std::shared_ptr<const EngineSpec> spec, 
       co_return fail(Error{ErrorCode::kUnavailable,
                            fmt::format("model \"{}\" is still loading ({}, {:.0f} %); try again soon", spec->key,
                                        status.progress.phase, status.progress.fraction * 100),
-                           {}, {}, 5});
+                           {},
+                           {},
+                           5});
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
     co_await engine->status.changed(version, cancel, left);
@@ -203,7 +207,10 @@ Task<Error> Supervisor::explain(const Lease& lease, Error seen) {
     }
     if (!same_life || status.state != EngineState::kReady) {
       co_return Error{ErrorCode::kUnavailable,
-                      fmt::format("model \"{}\" was unloaded while the request ran; try again", engine->key), {}, {}, 1};
+                      fmt::format("model \"{}\" was unloaded while the request ran; try again", engine->key),
+                      {},
+                      {},
+                      1};
     }
     const auto now = Clock::now();
     if (now >= deadline) co_return seen;
@@ -215,8 +222,15 @@ std::vector<EngineReport> Supervisor::report() const {
   std::vector<EngineReport> reports;
   const std::lock_guard lock(*guard_);
   for (const auto& [key, engine] : engines_) {
-    EngineReport report{key, engine->spec->model, engine->status.get().value, engine->in_flight, engine->estimate,
-                        engine->used, engine->restarts, engine->keep_alive(), 0};
+    EngineReport report{key,
+                        engine->spec->model,
+                        engine->status.get().value,
+                        engine->in_flight,
+                        engine->estimate,
+                        engine->used,
+                        engine->restarts,
+                        engine->keep_alive(),
+                        0};
     if (engine->leasable && engine->in_flight == 0) {
       report.idle_ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - engine->last_used).count();
     }

@@ -31,10 +31,10 @@ struct SupervisorSettings {
 struct EngineStatus {
   EngineState state = EngineState::kStopped;
   LoadProgress progress;
-  Error error;  // kFailed; kStopped: why a load was given up, if one was
+  Error error;                                       // kFailed; kStopped: why a load was given up, if one was
   std::chrono::steady_clock::time_point retry_at{};  // kFailed: when the next attempt is due
-  EngineInfo info;  // kReady
-  std::uint64_t attempt = 0;  // loads begun so far
+  EngineInfo info;                                   // kReady
+  std::uint64_t attempt = 0;                         // loads begun so far
 };
 
 // A line of GET /api/v1/engines.
@@ -67,7 +67,7 @@ class Lease {
  private:
   friend class Supervisor;
   void release();
-  std::shared_ptr<Engine> engine_;  // shared: requests, the supervisor's table and its coroutines
+  std::shared_ptr<Engine> engine_;          // shared: requests, the supervisor's table and its coroutines
   std::shared_ptr<const EngineInfo> info_;  // shared with the supervisor; immutable
 };
 
@@ -85,8 +85,9 @@ class Supervisor {
  public:
   using MemoryReader = std::function<SystemMemory()>;
 
-  Supervisor(Loop& control, SupervisorSettings settings, DriverFactory factory, observe::Log& log,
-             observe::GatewayMetrics& metrics, MemoryReader memory = [] { return read_system_memory(); });
+  Supervisor(
+      Loop& control, SupervisorSettings settings, DriverFactory factory, observe::Log& log,
+      observe::GatewayMetrics& metrics, MemoryReader memory = [] { return read_system_memory(); });
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -147,9 +148,9 @@ class Supervisor {
   observe::Log& log_;
   observe::GatewayMetrics& metrics_;
   MemoryReader memory_;
-  MemoryLedger ledger_;                          // control loop
-  const std::shared_ptr<std::mutex> guard_;      // of engines_, stopped_ and the guarded fields of every Engine
-  const std::shared_ptr<char> alive_;            // watched by what is posted to the control loop
+  MemoryLedger ledger_;                      // control loop
+  const std::shared_ptr<std::mutex> guard_;  // of engines_, stopped_ and the guarded fields of every Engine
+  const std::shared_ptr<char> alive_;        // watched by what is posted to the control loop
   std::map<std::string, std::shared_ptr<Engine>> engines_;  // guarded
   bool stopped_ = false;                                    // guarded
   TaskGroup tasks_;                                         // control loop

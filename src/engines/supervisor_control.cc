@@ -1,9 +1,8 @@
 // The supervisor's work on the control loop: start, stop, restart, make room, unload what is idle.
-#include <boost/asio/post.hpp>
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <boost/asio/post.hpp>
 #include <cmath>
+#include <fmt/format.h>
 
 #include "base/strings.h"
 #include "engines/engine_record.h"
@@ -22,7 +21,9 @@ constexpr auto kLongestBackoff = std::chrono::milliseconds(60'000);
 constexpr std::uint32_t kLeastContext = 1024;
 constexpr double kLoadMinute = 60;  // seconds: what the load average looks back on
 
-Error given_up() { return {ErrorCode::kCancelled, "the load was given up", {}, {}, 0}; }
+Error given_up() {
+  return {ErrorCode::kCancelled, "the load was given up", {}, {}, 0};
+}
 
 }  // namespace
 
@@ -129,8 +130,10 @@ void Supervisor::start_failed(Engine& engine, Error error, double seconds) {
     log_.info("engine start given up", {{"model", engine.key}, {"seconds", seconds}});
     set_state(engine, EngineState::kStopped, [&](EngineStatus& status) {
       status.error = {ErrorCode::kUnavailable,
-                      fmt::format("model \"{}\" was unloaded while it was loading; ask again to load it", engine.key), {},
-                      {}, 1};
+                      fmt::format("model \"{}\" was unloaded while it was loading; ask again to load it", engine.key),
+                      {},
+                      {},
+                      1};
       status.retry_at = {};
     });
     return;
@@ -211,19 +214,20 @@ Task<Result<void>> Supervisor::make_room(std::shared_ptr<Engine> engine, std::ui
     const std::uint64_t room = wanted - missing;
     co_return fail(Error{
         ErrorCode::kInsufficientMemory,
-        fmt::format("model \"{}\" needs about {} (weights, KV cache and buffers), and {} of {} can be used{}. Set a "
-                    "smaller context or fewer parallel slots (models.settings), unload other models, or raise "
-                    "engines.memory_limit",
-                    engine->key, format_bytes(wanted), format_bytes(room), format_bytes(memory.total),
-                    ledger_.limit() > 0 ? fmt::format(" (engines.memory_limit is {})", format_bytes(ledger_.limit())) : ""),
+        fmt::format(
+            "model \"{}\" needs about {} (weights, KV cache and buffers), and {} of {} can be used{}. Set a "
+            "smaller context or fewer parallel slots (models.settings), unload other models, or raise "
+            "engines.memory_limit",
+            engine->key, format_bytes(wanted), format_bytes(room), format_bytes(memory.total),
+            ledger_.limit() > 0 ? fmt::format(" (engines.memory_limit is {})", format_bytes(ledger_.limit())) : ""),
         {},
         {{"bytes_needed", static_cast<std::int64_t>(wanted)}, {"bytes_available", static_cast<std::int64_t>(room)}},
         0});
   }
 }
 
-// The estimate for `spec` in bytes. Without a context of its own choice the user wants what fits: halve before refusing,
-// counting what idle engines could give back.
+// The estimate for `spec` in bytes. Without a context of its own choice the user wants what fits: halve before
+// refusing, counting what idle engines could give back.
 Result<std::uint64_t> Supervisor::choose_context(EngineSpec& spec) const {
   const SystemMemory memory = memory_();
   const auto idle = idle_engines();
@@ -231,13 +235,13 @@ Result<std::uint64_t> Supervisor::choose_context(EngineSpec& spec) const {
   const ModelSettings& settings = spec.settings;
   spec.settings.context = wanted_context(settings, spec.facts);
   while (true) {
-    const auto estimate = models::estimate_memory(
-        spec.facts, {.context = std::uint64_t{settings.context} * settings.parallel,
-                     .parallel = settings.parallel,
-                     .ubatch = settings.ubatch,
-                     .cache_type_k = settings.cache_type_k,
-                     .cache_type_v = settings.cache_type_v,
-                     .flash_attention = settings.flash_attention != FlashAttention::kOff});
+    const auto estimate =
+        models::estimate_memory(spec.facts, {.context = std::uint64_t{settings.context} * settings.parallel,
+                                             .parallel = settings.parallel,
+                                             .ubatch = settings.ubatch,
+                                             .cache_type_k = settings.cache_type_k,
+                                             .cache_type_v = settings.cache_type_v,
+                                             .flash_attention = settings.flash_attention != FlashAttention::kOff});
     if (!estimate) return fail(estimate.error());
     const std::uint64_t total = estimate->total + settings.cache_ram.bytes;
     if (!free_choice || settings.context / 2 < kLeastContext || ledger_.missing(total, memory, idle) == 0) return total;
@@ -315,10 +319,11 @@ void Supervisor::on_crash(const std::shared_ptr<Engine>& engine, std::uint64_t a
   metrics_.model(engine->key).engine_memory(0);
   const auto factor = std::min<std::uint32_t>(restarts - 1, 6);
   const auto pause = std::min(settings_.restart_backoff * (1U << factor), kLongestBackoff);
-  log_.error("engine crashed", {{"model", engine->key},
-                                {"error", error.message},
-                                {"restarts", restarts},
-                                {"restart_in_ms", again ? static_cast<std::int64_t>(pause.count()) : std::int64_t{-1}}});
+  log_.error("engine crashed",
+             {{"model", engine->key},
+              {"error", error.message},
+              {"restarts", restarts},
+              {"restart_in_ms", again ? static_cast<std::int64_t>(pause.count()) : std::int64_t{-1}}});
   tasks_.spawn(bury(std::move(engine->driver)));
   set_state(*engine, EngineState::kFailed, [&](EngineStatus& status) {
     status.error = std::move(error);

@@ -1,8 +1,7 @@
 #include "inference/admission.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace llm::inference {
 

@@ -18,8 +18,8 @@ struct AdmissionSettings {
   std::chrono::milliseconds queue_timeout{60'000};
 };
 
-// How many requests are at work at once. Beyond that they wait in order of arrival, up to a limit and for a bounded time,
-// so that overload is an early, clear answer instead of a slow death. Any thread.
+// How many requests are at work at once. Beyond that they wait in order of arrival, up to a limit and for a bounded
+// time, so that overload is an early, clear answer instead of a slow death. Any thread.
 class Admission {
  public:
   explicit Admission(AdmissionSettings settings) : settings_(settings) {}

@@ -83,10 +83,13 @@ void Assembler::merge_delta(json::object& message, const json::object& delta) {
 
 Result<void> Assembler::add(std::string_view payload) {
   auto parsed = json::parse(payload);
-  if (!parsed || !parsed->is_object()) return fail(ErrorCode::kEngineFailed, "an event of the engine is not a JSON object");
+  if (!parsed || !parsed->is_object())
+    return fail(ErrorCode::kEngineFailed, "an event of the engine is not a JSON object");
   auto& event = parsed->get_object();
-  for (const std::string_view name : {"id", "created", "model", "system_fingerprint"}) {
-    if (const auto* value = json::find(event, name); value && !envelope_.contains(name)) envelope_[name] = *value;
+  for (const auto& member : event) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (key == "choices" || key == "object" || key == "usage" || key == "timings") continue;
+    if (!envelope_.contains(key)) envelope_[key] = member.value();
   }
   const auto* list = json::find(event, "choices");
   if (!list || !list->is_array()) return {};
@@ -101,8 +104,10 @@ Result<void> Assembler::add(std::string_view payload) {
     }
     if (const auto* text = json::find(part, "text"); text && !chat_) append_text(mine, "text", *text);
     if (const auto* logprobs = json::find(part, "logprobs")) append_logprobs(mine, *logprobs);
-    if (const auto* reason = json::find(part, "finish_reason"); reason && reason->is_string()) {
-      mine["finish_reason"] = *reason;
+    for (const auto& member : part) {
+      const std::string_view key(member.key().data(), member.key().size());
+      if (key == "index" || key == "delta" || key == "text" || key == "logprobs" || member.value().is_null()) continue;
+      mine[key] = member.value();  // finish_reason, stop_reason, …
     }
   }
   return {};

@@ -8,7 +8,8 @@
 namespace llm::inference {
 
 // Puts the events of a streamed answer together to the answer that would have come without streaming. Used where only
-// the stream tells the whole truth (usage of several completions).
+// the stream tells the whole truth (usage of several completions) or ends when its client goes. Members it does not
+// know survive: of the answer the first value, of a choice the last.
 class Assembler {
  public:
   explicit Assembler(bool chat) : chat_(chat) {}

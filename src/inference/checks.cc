@@ -9,17 +9,24 @@ namespace {
 
 std::string_view kind_name(const json::value& value) {
   switch (value.kind()) {
-    case boost::json::kind::null: return "null";
-    case boost::json::kind::bool_: return "a boolean";
-    case boost::json::kind::string: return "a string";
-    case boost::json::kind::array: return "an array";
-    case boost::json::kind::object: return "an object";
-    default: return "a number";
+    case boost::json::kind::null:
+      return "null";
+    case boost::json::kind::bool_:
+      return "a boolean";
+    case boost::json::kind::string:
+      return "a string";
+    case boost::json::kind::array:
+      return "an array";
+    case boost::json::kind::object:
+      return "an object";
+    default:
+      return "a number";
   }
 }
 
 std::unexpected<Error> expected(std::string_view what, const json::value& got, std::string pointer) {
-  return fail(ErrorCode::kInvalidArgument, fmt::format("expected {}, got {}", what, kind_name(got)), std::move(pointer));
+  return fail(ErrorCode::kInvalidArgument, fmt::format("expected {}, got {}", what, kind_name(got)),
+              std::move(pointer));
 }
 
 struct Range {
@@ -31,11 +38,16 @@ struct Range {
 
 // Fields every engine understands, with the bounds of the OpenAI API (wider where engines allow more).
 constexpr Range kRanges[] = {
-    {"temperature", 0, 100, false},      {"top_p", 0, 1, false},
-    {"min_p", 0, 1, false},              {"frequency_penalty", -2, 2, false},
-    {"presence_penalty", -2, 2, false},  {"max_tokens", 0, 1e9, true},
-    {"max_completion_tokens", 0, 1e9, true}, {"n", 1, 128, true},
-    {"top_logprobs", 0, 20, true},       {"best_of", 1, 128, true},
+    {"temperature", 0, 100, false},
+    {"top_p", 0, 1, false},
+    {"min_p", 0, 1, false},
+    {"frequency_penalty", -2, 2, false},
+    {"presence_penalty", -2, 2, false},
+    {"max_tokens", 0, 1e9, true},
+    {"max_completion_tokens", 0, 1e9, true},
+    {"n", 1, 128, true},
+    {"top_logprobs", 0, 20, true},
+    {"best_of", 1, 128, true},
 };
 
 Result<void> check_ranges(const json::object& body) {
@@ -45,11 +57,12 @@ Result<void> check_ranges(const json::object& body) {
     const std::string pointer = "/" + std::string(range.name);
     if (!value->is_number()) return expected(range.integer ? "an integer" : "a number", *value, pointer);
     const double number = value->to_number<double>();
-    const bool whole = value->is_int64() || value->is_uint64() || number == static_cast<double>(static_cast<std::int64_t>(number));
+    const bool whole =
+        value->is_int64() || value->is_uint64() || number == static_cast<double>(static_cast<std::int64_t>(number));
     if (number < range.low || number > range.high || (range.integer && !whole)) {
       return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("expected {} between {} and {}, got {}", range.integer ? "an integer" : "a number", range.low,
-                              range.high, number),
+                  fmt::format("expected {} between {} and {}, got {}", range.integer ? "an integer" : "a number",
+                              range.low, range.high, number),
                   pointer);
     }
   }
@@ -102,7 +115,8 @@ ImagePart find_image(const json::object& body) {
       const auto& part = content->get_array()[k];
       if (!part.is_object() || json::string_or(part.get_object(), "type") != "image_url") continue;
       const auto* source = json::find(part.get_object(), "image_url");
-      const bool has_data = source && source->is_object() && json::string_or(source->get_object(), "url").starts_with("data:");
+      const bool has_data =
+          source && source->is_object() && json::string_or(source->get_object(), "url").starts_with("data:");
       if (image.pointer.empty() || !has_data) image = {fmt::format("/messages/{}/content/{}", i, k), has_data};
       if (!has_data) return image;
     }
@@ -126,12 +140,21 @@ Result<CheckedRequest> check_request(const Request& request) {
   }
   Result<void> shape;
   switch (request.operation) {
-    case Operation::kChat: shape = check_messages(body); break;
-    case Operation::kCompletion: shape = check_input(body, "prompt"); break;
-    case Operation::kEmbedding: shape = check_input(body, "input"); break;
-    case Operation::kRerank: shape = check_input(body, "query"); break;
+    case Operation::kChat:
+      shape = check_messages(body);
+      break;
+    case Operation::kCompletion:
+      shape = check_input(body, "prompt");
+      break;
+    case Operation::kEmbedding:
+      shape = check_input(body, "input");
+      break;
+    case Operation::kRerank:
+      shape = check_input(body, "query");
+      break;
     case Operation::kTokenize:
-    case Operation::kDetokenize: break;
+    case Operation::kDetokenize:
+      break;
   }
   if (shape && (request.operation == Operation::kChat || request.operation == Operation::kCompletion)) {
     shape = check_ranges(body);
@@ -173,11 +196,12 @@ Result<void> check_abilities(const Request& request, const engines::EngineInfo& 
   const auto* choice = json::find(request.body, "tool_choice");
   const bool choice_wants = choice && !choice->is_null() && !(choice->is_string() && choice->get_string() == "none");
   if ((wants_tools(request.body) || choice_wants) && info.supports_tools == false) {
-    return fail(ErrorCode::kUnsupported,
-                fmt::format("the chat template of model \"{}\" knows no tools, so they would be ignored. Choose a model "
-                            "that was trained for tool calls, or set models.settings.{}.chat_template",
-                            model, model),
-                wants_tools(request.body) ? "/tools" : "/tool_choice");
+    return fail(
+        ErrorCode::kUnsupported,
+        fmt::format("the chat template of model \"{}\" knows no tools, so they would be ignored. Choose a model "
+                    "that was trained for tool calls, or set models.settings.{}.chat_template",
+                    model, model),
+        wants_tools(request.body) ? "/tools" : "/tool_choice");
   }
   if (choice_wants && !wants_tools(request.body) && !(choice->is_string() && choice->get_string() == "auto")) {
     return fail(ErrorCode::kInvalidArgument, "tool_choice asks for a tool, and tools lists none", "/tool_choice");

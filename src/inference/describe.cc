@@ -19,9 +19,12 @@ const engines::EngineReport* report_of(const std::vector<engines::EngineReport>&
 std::string_view mode_text(const router::CatalogueEntry& entry) {
   if (entry.spec->external) return "external";
   switch (engines::effective_mode(entry.spec->settings, entry.spec->facts)) {
-    case engines::EngineMode::kEmbedding: return "embedding";
-    case engines::EngineMode::kRerank: return "rerank";
-    default: return "generation";
+    case engines::EngineMode::kEmbedding:
+      return "embedding";
+    case engines::EngineMode::kRerank:
+      return "rerank";
+    default:
+      return "generation";
   }
 }
 
@@ -73,11 +76,12 @@ json::object model_details(const router::CatalogueEntry& entry, const std::vecto
   if (!spec.external) {
     details["chat_template"] = spec.facts.chat_template;
     const auto context = engines::wanted_context(spec.settings, spec.facts);
-    const auto estimate = models::estimate_memory(spec.facts, {.context = std::uint64_t{context} * spec.settings.parallel,
-                                                               .parallel = spec.settings.parallel,
-                                                               .ubatch = spec.settings.ubatch,
-                                                               .cache_type_k = spec.settings.cache_type_k,
-                                                               .cache_type_v = spec.settings.cache_type_v});
+    const auto estimate =
+        models::estimate_memory(spec.facts, {.context = std::uint64_t{context} * spec.settings.parallel,
+                                             .parallel = spec.settings.parallel,
+                                             .ubatch = spec.settings.ubatch,
+                                             .cache_type_k = spec.settings.cache_type_k,
+                                             .cache_type_v = spec.settings.cache_type_v});
     if (estimate) {
       details["estimate"] = json::object{{"context", context},
                                          {"weights_bytes", estimate->weights},
@@ -93,17 +97,18 @@ json::object model_details(const router::CatalogueEntry& entry, const std::vecto
 
 json::object engine_json(const engines::EngineReport& report) {
   const auto& status = report.status;
-  json::object engine{{"model", report.model},
-                      {"key", report.key},
-                      {"state", engines::to_string(status.state)},
-                      {"phase", status.progress.phase},
-                      {"progress", status.progress.fraction},
-                      {"in_flight", report.in_flight},
-                      {"memory_bytes", report.memory_used},
-                      {"memory_estimate_bytes", report.memory_estimate},
-                      {"restarts", report.restarts},
-                      {"keep_alive_s", report.keep_alive.never() ? -1.0 : static_cast<double>(report.keep_alive.ms) / 1000},
-                      {"idle_s", static_cast<double>(report.idle_ms) / 1000}};
+  json::object engine{
+      {"model", report.model},
+      {"key", report.key},
+      {"state", engines::to_string(status.state)},
+      {"phase", status.progress.phase},
+      {"progress", status.progress.fraction},
+      {"in_flight", report.in_flight},
+      {"memory_bytes", report.memory_used},
+      {"memory_estimate_bytes", report.memory_estimate},
+      {"restarts", report.restarts},
+      {"keep_alive_s", report.keep_alive.never() ? -1.0 : static_cast<double>(report.keep_alive.ms) / 1000},
+      {"idle_s", static_cast<double>(report.idle_ms) / 1000}};
   if (status.state == engines::EngineState::kReady) {
     engine["pid"] = status.info.pid;
     engine["context"] = status.info.context;

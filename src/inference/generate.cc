@@ -1,8 +1,7 @@
 #include "inference/generate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 namespace llm {
 
@@ -11,8 +10,9 @@ const json::Table<inference::GenerateRequest>& json::Fields<inference::GenerateR
   static const Table<R> table{
       "generate request",
       {
-          field("model", &R::model, {.description = "Model name or alias. Default: the configured default model, else "
-                                                    "the smallest installed."}),
+          field("model", &R::model,
+                {.description = "Model name or alias. Default: the configured default model, else "
+                                "the smallest installed."}),
           field("prompt", &R::prompt, {.description = "Text to continue. Give this or messages."}),
           field("messages", &R::messages,
                 {.description = "Conversation as OpenAI chat messages ({role, content}). Give this or prompt.",
@@ -26,29 +26,29 @@ const json::Table<inference::GenerateRequest>& json::Fields<inference::GenerateR
           field("temperature", &R::temperature,
                 {.description = "Randomness; 0 always takes the likeliest token.", .minimum = 0, .maximum = 100}),
           field("top_p", &R::top_p, {.description = "Nucleus sampling.", .minimum = 0, .maximum = 1}),
-          field("top_k", &R::top_k, {.description = "Sample from the k likeliest tokens; 0 all.", .minimum = 0,
-                                     .maximum = 10'000'000}),
-          field("min_p", &R::min_p, {.description = "Drop tokens less likely than this share of the likeliest.",
-                                     .minimum = 0,
-                                     .maximum = 1}),
-          field("repeat_penalty", &R::repeat_penalty, {.description = "Penalty for repeated tokens; 1 none.",
-                                                       .minimum = 0,
-                                                       .maximum = 100}),
-          field("frequency_penalty", &R::frequency_penalty, {.description = "As in the OpenAI API.", .minimum = -2,
-                                                             .maximum = 2}),
-          field("presence_penalty", &R::presence_penalty, {.description = "As in the OpenAI API.", .minimum = -2,
-                                                           .maximum = 2}),
-          field("stop", &R::stop, {.description = "Text or list of texts that end the generation; not part of the answer.",
-                                   .max_items = 64}),
+          field("top_k", &R::top_k,
+                {.description = "Sample from the k likeliest tokens; 0 all.", .minimum = 0, .maximum = 10'000'000}),
+          field(
+              "min_p", &R::min_p,
+              {.description = "Drop tokens less likely than this share of the likeliest.", .minimum = 0, .maximum = 1}),
+          field("repeat_penalty", &R::repeat_penalty,
+                {.description = "Penalty for repeated tokens; 1 none.", .minimum = 0, .maximum = 100}),
+          field("frequency_penalty", &R::frequency_penalty,
+                {.description = "As in the OpenAI API.", .minimum = -2, .maximum = 2}),
+          field("presence_penalty", &R::presence_penalty,
+                {.description = "As in the OpenAI API.", .minimum = -2, .maximum = 2}),
+          field("stop", &R::stop,
+                {.description = "Text or list of texts that end the generation; not part of the answer.",
+                 .max_items = 64}),
           field("seed", &R::seed, {.description = "Makes sampling repeatable.", .minimum = 0, .maximum = 4294967295.0}),
           field("stream", &R::stream, {.description = "Send the text piece by piece."}),
-          field("logprobs", &R::logprobs, {.description = "Log probabilities of so many alternatives per token.",
-                                           .minimum = 0,
-                                           .maximum = 20}),
+          field("logprobs", &R::logprobs,
+                {.description = "Log probabilities of so many alternatives per token.", .minimum = 0, .maximum = 20}),
           field("response_format", &R::response_format,
                 {.description = "{\"type\":\"json_object\"} or {\"type\":\"json_schema\",\"json_schema\":{…}}."}),
-          field("tools", &R::tools, {.description = "Functions the model may call, as in the OpenAI API. With messages "
-                                                    "only."}),
+          field("tools", &R::tools,
+                {.description = "Functions the model may call, as in the OpenAI API. With messages "
+                                "only."}),
           field("tool_choice", &R::tool_choice, {.description = "none, auto, required, or one function."}),
           field("keep_alive", &R::keep_alive,
                 {.description = "Keep the model loaded for so long after this request; 0 unload at once, -1 for ever.",

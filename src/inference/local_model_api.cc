@@ -90,7 +90,8 @@ class TextSink final : public Sink {
     if (delta && delta->is_object()) {
       text += json::string_or(delta->get_object(), "content");
       reasoning_ += json::string_or(delta->get_object(), "reasoning_content");
-      if (const auto* calls = json::find(delta->get_object(), "tool_calls"); calls && calls->is_array()) add_calls(calls->get_array());
+      if (const auto* calls = json::find(delta->get_object(), "tool_calls"); calls && calls->is_array())
+        add_calls(calls->get_array());
     } else {
       text += json::string_or(choice, "text");
     }
@@ -142,16 +143,22 @@ class LoadingSink final : public Sink {
   EventSink& sink_;
 };
 
-Task<Result<void>> no_events(json::object) { co_return Result<void>(); }
+Task<Result<void>> no_events(json::object) {
+  co_return Result<void>();
+}
 
 }  // namespace
 
-std::string new_request_id() { return unique_id("req_"); }
+std::string new_request_id() {
+  return unique_id("req_");
+}
 
 LocalModelApi::LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id)
     : backend_(backend), loop_(loop), principal_(std::move(principal)), request_id_(std::move(request_id)) {}
 
-std::string LocalModelApi::next_request_id() const { return request_id_.empty() ? new_request_id() : request_id_; }
+std::string LocalModelApi::next_request_id() const {
+  return request_id_.empty() ? new_request_id() : request_id_;
+}
 
 Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSink sink, CancelToken cancel) {
   auto decoded = json::decode<GenerateRequest>(request);
@@ -159,12 +166,13 @@ Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSi
   auto engine_request = to_engine_request(*decoded);
   if (!engine_request) co_return fail(engine_request.error());
   if (!sink) sink = no_events;
-  Request work{.operation = engine_request->chat ? Operation::kChat : Operation::kCompletion,
-               .body = std::move(engine_request->body),
-               .stream = true,  // also when the caller wants it whole: a client that goes away is then noticed by the engine
-               .request_id = next_request_id(),
-               .principal = principal_,
-               .keep_alive = decoded->keep_alive};
+  Request work{
+      .operation = engine_request->chat ? Operation::kChat : Operation::kCompletion,
+      .body = std::move(engine_request->body),
+      .stream = true,  // also when the caller wants it whole: a client that goes away is then noticed by the engine
+      .request_id = next_request_id(),
+      .principal = principal_,
+      .keep_alive = decoded->keep_alive};
   TextSink text(sink);
   auto outcome = co_await backend_.service.run(std::move(work), &text, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
@@ -180,12 +188,16 @@ Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::obj
                                                   CancelToken cancel) {
   if (!sink) sink = no_events;
   LoadingSink loading(sink);
-  Request work{.operation = operation, .body = std::move(request), .request_id = next_request_id(), .principal = principal_,
+  Request work{.operation = operation,
+               .body = std::move(request),
+               .request_id = next_request_id(),
+               .principal = principal_,
                .keep_alive = {}};
   auto outcome = co_await backend_.service.run(std::move(work), &loading, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
   auto answer = json::parse(outcome->body);
-  if (!answer || !answer->is_object()) co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not a JSON object");
+  if (!answer || !answer->is_object())
+    co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not a JSON object");
   co_return std::move(answer->get_object());
 }
 
@@ -205,7 +217,11 @@ Task<Result<json::object>> LocalModelApi::list_models() {
   for (const auto& entry : (*snapshot)->entries) models.push_back(model_summary(*entry, reports, **snapshot));
   json::object aliases;
   for (const auto& [alias, target] : (*snapshot)->aliases) aliases[alias] = target;
-  co_return json::object{{"models", std::move(models)}, {"aliases", std::move(aliases)}};
+  // What a request without a model gets.
+  const auto fallback = co_await backend_.catalogue.resolve("");
+  co_return json::object{{"models", std::move(models)},
+                         {"aliases", std::move(aliases)},
+                         {"default", fallback ? json::value((*fallback)->spec->model) : json::value()}};
 }
 
 Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
@@ -258,7 +274,8 @@ Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
   if (!entry) co_return fail(entry.error());
   if ((*entry)->manifest.size == 0) {
     co_return fail(ErrorCode::kConflict, fmt::format("model \"{}\" belongs to an external engine; remove it from the "
-                                                     "configuration", (*entry)->spec->model));
+                                                     "configuration",
+                                                     (*entry)->spec->model));
   }
   (void)co_await backend_.supervisor.unload((*entry)->spec->key, false);
   const auto model = (*entry)->manifest.name;

@@ -103,13 +103,14 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
   if (!state->result) co_return fail(state->result.error());
   backend_.catalogue.invalidate();
   const auto& manifest = *state->result;
-  backend_.log.info("model pulled", {{"model", models::to_string(manifest.name)},
-                                     {"source", manifest.source},
-                                     {"bytes", manifest.size}});
+  backend_.log.info(
+      "model pulled",
+      {{"model", models::to_string(manifest.name)}, {"source", manifest.source}, {"bytes", manifest.size}});
   auto snapshot = co_await backend_.catalogue.list(true);
   if (!snapshot) co_return fail(snapshot.error());
   const auto entry = (*snapshot)->by_name.find(models::to_string(manifest.name));
-  if (entry == (*snapshot)->by_name.end()) co_return fail(ErrorCode::kNotFound, "the model was removed while it was pulled");
+  if (entry == (*snapshot)->by_name.end())
+    co_return fail(ErrorCode::kNotFound, "the model was removed while it was pulled");
   co_return model_summary(*entry->second, backend_.supervisor.report(), **snapshot);
 }
 

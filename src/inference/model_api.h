@@ -32,8 +32,8 @@ class ModelApi {
   // {model, query, documents, top_n?} -> {model, results: [{index, relevance_score}], usage}.
   virtual Task<Result<json::object>> rerank(json::object request, EventSink sink, CancelToken cancel) = 0;
 
-  // -> {models: [ModelSummary], aliases: {…}}; a summary: {name, version, digest, size, source, license, created,
-  // architecture, parameters, quantisation, context_length, mode, state, aliases, external}
+  // -> {models: [ModelSummary], aliases: {…}, default: name or null}; a summary: {name, version, digest, size, source,
+  // license, created, architecture, parameters, quantisation, context_length, mode, state, aliases, external}
   virtual Task<Result<json::object>> list_models() = 0;
   // -> a ModelSummary and {chat_template, settings, estimate{…}, engine{…}}
   virtual Task<Result<json::object>> model_info(std::string name) = 0;

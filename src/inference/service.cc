@@ -12,21 +12,30 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
 
 std::string_view engine_path(Operation operation, bool llama_server) {
   switch (operation) {
-    case Operation::kChat: return "/chat/completions";
-    case Operation::kCompletion: return "/completions";
-    case Operation::kEmbedding: return "/embeddings";
-    case Operation::kRerank: return "/rerank";
-    case Operation::kTokenize: return llama_server ? "/../tokenize" : "/tokenize";
-    case Operation::kDetokenize: return llama_server ? "/../detokenize" : "/detokenize";
+    case Operation::kChat:
+      return "/chat/completions";
+    case Operation::kCompletion:
+      return "/completions";
+    case Operation::kEmbedding:
+      return "/embeddings";
+    case Operation::kRerank:
+      return "/rerank";
+    case Operation::kTokenize:
+      return llama_server ? "/../tokenize" : "/tokenize";
+    case Operation::kDetokenize:
+      return llama_server ? "/../detokenize" : "/detokenize";
   }
   return "/";
 }
 
-// An external base URL ends in the API's version ("…/v1"); the child has its API under /v1 and its own calls at the root.
+// An external base URL ends in the API's version ("…/v1"); the child has its API under /v1 and its own calls at the
+// root.
 std::string target_of(Operation operation, const engines::EngineInfo& info) {
   const std::string_view path = engine_path(operation, info.is_llama_server);
   if (!info.is_llama_server) return std::string(path);
@@ -49,12 +58,18 @@ class InFlight {
 
 std::string_view to_string(Operation operation) {
   switch (operation) {
-    case Operation::kChat: return "chat";
-    case Operation::kCompletion: return "completion";
-    case Operation::kEmbedding: return "embedding";
-    case Operation::kRerank: return "rerank";
-    case Operation::kTokenize: return "tokenize";
-    case Operation::kDetokenize: return "detokenize";
+    case Operation::kChat:
+      return "chat";
+    case Operation::kCompletion:
+      return "completion";
+    case Operation::kEmbedding:
+      return "embedding";
+    case Operation::kRerank:
+      return "rerank";
+    case Operation::kTokenize:
+      return "tokenize";
+    case Operation::kDetokenize:
+      return "detokenize";
   }
   return "other";
 }
@@ -69,7 +84,7 @@ struct Service::Flight {
   engines::Lease lease = {};
   std::int64_t choices = 1;  // `n`
   bool several = false;      // more than one completion: n > 1 or several prompts
-  bool assemble = false;     // asked as a stream although the client did not ask for one
+  bool assemble = false;     // asked as a stream although the client did not ask for one; see dispatch()
   double first_token = 0;    // seconds
   Outcome outcome = {};
 };
@@ -136,9 +151,11 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   const engines::EngineInfo& info = flight.lease.info();
   if (auto able = check_abilities(request, info, spec.model); !able) co_return able;
 
-  // The engine's sum of usage over several completions is wrong unless it streams: each stream reports its own.
+  // The engine's sum of usage over several completions is wrong unless it streams: each stream reports its own. And a
+  // llama-server that does not stream looks for a closed connection only after a second without results for anybody, so
+  // that under load it finishes what nobody waits for.
   const bool generates = request.operation == Operation::kChat || request.operation == Operation::kCompletion;
-  flight.assemble = generates && !request.stream && checked->several;
+  flight.assemble = generates && !request.stream && (checked->several || info.is_llama_server);
   const bool stream = generates && (request.stream || flight.assemble);
   request.body["model"] = info.upstream_model;
   request.body["stream"] = stream;
@@ -148,8 +165,11 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   const std::string body = json::write(request.body);
   const std::string target = target_of(request.operation, info);
   const std::string authorization = info.api_key.empty() ? std::string() : "Bearer " + info.api_key;
-  net::ClientRequest upstream{
-      .method = "POST", .target = target, .content_type = "application/json", .body = body, .head_timeout = info.request_timeout};
+  net::ClientRequest upstream{.method = "POST",
+                              .target = target,
+                              .content_type = "application/json",
+                              .body = body,
+                              .head_timeout = info.request_timeout};
   if (!authorization.empty()) upstream.headers.emplace_back("Authorization", authorization);
   upstream.headers.emplace_back("X-Request-Id", request.request_id);
   if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", body}});
@@ -210,13 +230,22 @@ Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& 
       if (done || !failure) return;  // nothing counts after the end
       std::string_view payload = event.data;
       switch (scan.look(payload)) {
-        case StreamScan::Verdict::kDone: done = true; return;
-        case StreamScan::Verdict::kError: failure = fail(scan.error()); return;
-        case StreamScan::Verdict::kDrop: return;
-        case StreamScan::Verdict::kReplace: payload = scan.replacement(); break;
-        case StreamScan::Verdict::kForward: break;
+        case StreamScan::Verdict::kDone:
+          done = true;
+          return;
+        case StreamScan::Verdict::kError:
+          failure = fail(scan.error());
+          return;
+        case StreamScan::Verdict::kDrop:
+          return;
+        case StreamScan::Verdict::kReplace:
+          payload = scan.replacement();
+          break;
+        case StreamScan::Verdict::kForward:
+          break;
       }
-      const bool in_chunk = payload.data() >= chunk.data() && payload.data() + payload.size() <= chunk.data() + chunk.size();
+      const bool in_chunk =
+          payload.data() >= chunk.data() && payload.data() + payload.size() <= chunk.data() + chunk.size();
       if (in_chunk) {
         payloads.push_back(payload);
         spans.emplace_back(std::string::npos, 0);
@@ -228,7 +257,8 @@ Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& 
     });
     if (!fed) co_return fail(ErrorCode::kEngineFailed, "the engine's stream is malformed: " + fed.error().message);
     for (std::size_t i = 0; i < payloads.size(); ++i) {
-      if (spans[i].first != std::string::npos) payloads[i] = std::string_view(copies).substr(spans[i].first, spans[i].second);
+      if (spans[i].first != std::string::npos)
+        payloads[i] = std::string_view(copies).substr(spans[i].first, spans[i].second);
     }
     if (flight.first_token == 0 && scan.saw_text()) flight.first_token = seconds_since(flight.begin);
     if (flight.assemble) {
@@ -252,6 +282,7 @@ Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& 
                                    {"completion_tokens", usage.completion_tokens},
                                    {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
                                    {"prompt_tokens_details", json::object{{"cached_tokens", usage.cached_tokens}}}};
+    if (!flight.outcome.timings.is_null()) answer["timings"] = flight.outcome.timings;
     flight.outcome.body = json::write(answer);
   } else if (const auto last = scan.final_usage(); last && flight.sink) {
     const std::string_view payload = *last;
@@ -268,13 +299,15 @@ void Service::settle(const Flight& flight, const Result<void>& result) {
   metrics.operation(operation).finished(result ? std::nullopt : std::optional(result.error().code), seconds);
   const Usage& usage = flight.outcome.usage;
   if (result) {
-    metrics.tokens(static_cast<std::uint64_t>(usage.prompt_tokens), static_cast<std::uint64_t>(usage.completion_tokens));
+    metrics.tokens(static_cast<std::uint64_t>(usage.prompt_tokens),
+                   static_cast<std::uint64_t>(usage.completion_tokens));
     metrics.time_to_first_token(flight.first_token);
     if (flight.request.stream && usage.completion_tokens > 1) {
       metrics.time_per_output_token((seconds - flight.first_token) / static_cast<double>(usage.completion_tokens - 1));
     }
   }
-  const auto level = result || result.error().code == ErrorCode::kCancelled ? observe::LogLevel::kInfo : observe::LogLevel::kWarn;
+  const auto level =
+      result || result.error().code == ErrorCode::kCancelled ? observe::LogLevel::kInfo : observe::LogLevel::kWarn;
   if (!log_.enabled(level)) return;
   log_.log(level, "inference",
            {{"request_id", flight.request.request_id},

@@ -42,7 +42,7 @@ struct Usage {
 
 // How a request ended.
 struct Outcome {
-  std::string model;          // what answered
+  std::string model;  // what answered
   Usage usage;
   std::string finish_reason;  // of the first choice
   json::value timings;        // the engine's, null if it gave none

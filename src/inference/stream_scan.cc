@@ -17,14 +17,22 @@ std::string_view after_key(std::string_view text, std::string_view quoted_key) {
 ErrorCode code_for_status(int status) {
   switch (status) {
     case 400:
-    case 422: return ErrorCode::kInvalidArgument;
-    case 404: return ErrorCode::kNotFound;
-    case 413: return ErrorCode::kPayloadTooLarge;
-    case 429: return ErrorCode::kRateLimited;
-    case 501: return ErrorCode::kUnsupported;
-    case 503: return ErrorCode::kOverloaded;
-    case 504: return ErrorCode::kEngineTimeout;
-    default: return ErrorCode::kEngineFailed;
+    case 422:
+      return ErrorCode::kInvalidArgument;
+    case 404:
+      return ErrorCode::kNotFound;
+    case 413:
+      return ErrorCode::kPayloadTooLarge;
+    case 429:
+      return ErrorCode::kRateLimited;
+    case 501:
+      return ErrorCode::kUnsupported;
+    case 503:
+      return ErrorCode::kOverloaded;
+    case 504:
+      return ErrorCode::kEngineTimeout;
+    default:
+      return ErrorCode::kEngineFailed;
   }
 }
 

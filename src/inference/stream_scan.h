@@ -8,8 +8,8 @@
 
 namespace llm::inference {
 
-// Watches the events of one streamed answer pass by: token usage, finish reason, errors. Most payloads are only searched,
-// not parsed; those with usage are parsed once.
+// Watches the events of one streamed answer pass by: token usage, finish reason, errors. Most payloads are only
+// searched, not parsed; those with usage are parsed once.
 class StreamScan {
  public:
   // `choices`: completions asked for each prompt (`n`). `several`: more than one completion comes, of one prompt or of

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <cmath>
 #include <fmt/format.h>
-
 #include <utility>
 
 #include "base/strings.h"
@@ -157,8 +156,8 @@ namespace {
 
 void append_value(std::string& out, const value& item);
 
-// The shortest text that reads back as the same number, and as a floating-point one: Boost.JSON itself writes 0.1 as 1E-1,
-// which is right and unreadable.
+// The shortest text that reads back as the same number, and as a floating-point one: Boost.JSON itself writes 0.1 as
+// 1E-1, which is right and unreadable.
 void append_number(std::string& out, double number) {
   const std::size_t begin = out.size();
   fmt::format_to(std::back_inserter(out), "{}", number);

@@ -2,17 +2,20 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
-#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cstring>
 #include <fmt/format.h>
+#include <memory>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <vector>
 
+#include "async/event.h"
 #include "base/strings.h"
 #include "net/http_policy.h"
 #include "net/port_holder.h"
@@ -68,6 +71,46 @@ class ConnectGuard {
   Deadline deadline_;
   CancelRegistration registration_;
 };
+
+// Looks a name up on Asio's resolver thread. A look-up in progress cannot be stopped (getaddrinfo), so whoever gives up
+// leaves it behind with this state, which it shares.
+struct Resolution : std::enable_shared_from_this<Resolution> {
+  explicit Resolution(Loop& loop) : resolver(loop.executor()), arrived(loop.executor()) {}
+
+  void start(const std::string& host, std::uint16_t port) {
+    boost::system::error_code not_an_address;
+    const auto address = boost::asio::ip::make_address(host, not_an_address);
+    if (!not_an_address) {
+      addresses.emplace_back(address, port);
+      done = true;
+      return;
+    }
+    resolver.async_resolve(host, std::to_string(port),
+                           [self = shared_from_this()](const boost::system::error_code& why, const auto& entries) {
+                             self->error = why;
+                             for (const auto& entry : entries) self->addresses.push_back(entry.endpoint());
+                             if (!why && self->addresses.empty()) self->error = boost::asio::error::host_not_found;
+                             self->done = true;
+                             self->arrived.notify();
+                           });
+  }
+
+  Resolver resolver;
+  Event arrived;
+  bool done = false;
+  boost::system::error_code error;
+  std::vector<tcp::endpoint> addresses;
+};
+
+Task<boost::system::error_code> connect_unix(Socket& socket, const std::string& path) {
+  const auto result = co_await socket.async_connect(boost::asio::local::stream_protocol::endpoint(path), use_tuple);
+  boost::system::error_code error = std::get<0>(result);
+  // A listener with a full backlog refuses with EAGAIN, which Asio takes for a connect in progress and then for
+  // success.
+  if (!error) (void)socket.remote_endpoint(error);
+  if (error == boost::asio::error::not_connected) error = boost::asio::error::try_again;
+  co_return error;
+}
 
 bool visible_ascii(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > 0x20 && c < 0x7F; });
@@ -158,32 +201,28 @@ Task<Result<std::unique_ptr<Transport>>> connect(Loop& loop, Endpoint endpoint, 
                                                  CancelToken cancel, std::shared_ptr<TlsTrust> trust) {
   if (cancel.cancelled()) co_return fail(connect_error(endpoint, false, cancel, {}));
   Socket socket(loop.executor());
-  Resolver resolver(loop.executor());
+  const auto resolution = std::make_shared<Resolution>(loop);
   ConnectGuard guard(loop, timeout, cancel, [&] {
     boost::system::error_code ignored;
-    resolver.cancel();
+    resolution->arrived.notify();
     socket.close(ignored);
   });
   boost::system::error_code error;
   if (!endpoint.unix_path.empty()) {
     auto checked = unix_address(endpoint.unix_path);
     if (!checked) co_return fail(checked.error());
-    const boost::asio::local::stream_protocol::endpoint address(endpoint.unix_path);
-    auto result = co_await socket.async_connect(address, use_tuple);
-    error = std::get<0>(result);
+    error = co_await connect_unix(socket, endpoint.unix_path);
   } else {
-    auto resolved = co_await resolver.async_resolve(endpoint.host, std::to_string(endpoint.port), use_tuple);
-    error = std::get<0>(resolved);
-    if (!error) {
-      error = boost::asio::error::host_not_found;
-      for (const auto& entry : std::get<1>(resolved)) {
-        if (cancel.cancelled() || guard.timed_out()) break;
-        boost::system::error_code ignored;
-        socket.close(ignored);
-        auto result = co_await socket.async_connect(entry.endpoint(), use_tuple);
-        error = std::get<0>(result);
-        if (!error) break;
-      }
+    resolution->start(endpoint.host, endpoint.port);
+    while (!resolution->done && !cancel.cancelled() && !guard.timed_out()) co_await resolution->arrived.wait();
+    error = resolution->error;
+    for (const auto& address : resolution->addresses) {
+      if (cancel.cancelled() || guard.timed_out()) break;
+      boost::system::error_code ignored;
+      socket.close(ignored);
+      const auto result = co_await socket.async_connect(address, use_tuple);
+      error = std::get<0>(result);
+      if (!error) break;
     }
   }
   if (cancel.cancelled() || guard.timed_out() || error) {

@@ -1,13 +1,12 @@
 #include "net/address.h"
 
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
 
 #include "async/run_task.h"
 
@@ -46,11 +45,38 @@ TEST(Address, EndpointsThatAreGood) {
 }
 
 TEST(Address, EndpointsThatAreBad) {
-  for (const std::string_view url :
-       {"", "a", "a:80", "ftp://a", "http:/a", "http://", "http://:80", "http:///x", "http://a:", "http://a:0", "http://a:65536",
-        "http://a:+1", "http://a:1x", "http://a b", "http://a/b c", "http://a\r\nX: y", "http://a/\x80", "http://me:pw@a",
-        "http://a?x", "http://a/?x", "http://a/#x", "http://a#x", "http://[::1", "http://[]", "http://[::1]x", "http://[::1]:",
-        "http://a\"b", "http://a\\b", "unix:", "unix:a.sock", "unix:/a.sock:/v 1", "unix:/a.sock:/v?x"}) {
+  for (const std::string_view url : {"",
+                                     "a",
+                                     "a:80",
+                                     "ftp://a",
+                                     "http:/a",
+                                     "http://",
+                                     "http://:80",
+                                     "http:///x",
+                                     "http://a:",
+                                     "http://a:0",
+                                     "http://a:65536",
+                                     "http://a:+1",
+                                     "http://a:1x",
+                                     "http://a b",
+                                     "http://a/b c",
+                                     "http://a\r\nX: y",
+                                     "http://a/\x80",
+                                     "http://me:pw@a",
+                                     "http://a?x",
+                                     "http://a/?x",
+                                     "http://a/#x",
+                                     "http://a#x",
+                                     "http://[::1",
+                                     "http://[]",
+                                     "http://[::1]x",
+                                     "http://[::1]:",
+                                     "http://a\"b",
+                                     "http://a\\b",
+                                     "unix:",
+                                     "unix:a.sock",
+                                     "unix:/a.sock:/v 1",
+                                     "unix:/a.sock:/v?x"}) {
     const auto parsed = parse_endpoint(url);
     ASSERT_FALSE(parsed) << url;
     EXPECT_EQ(parsed.error().code, ErrorCode::kInvalidArgument);
@@ -60,11 +86,12 @@ TEST(Address, EndpointsThatAreBad) {
 }
 
 TEST(Address, Loopback) {
-  for (const std::string_view yes : {"localhost", "LocalHost", "127.0.0.1", "127.255.1.2", "::1", "[::1]", "0:0:0:0:0:0:0:1"}) {
+  for (const std::string_view yes :
+       {"localhost", "LocalHost", "127.0.0.1", "127.255.1.2", "::1", "[::1]", "0:0:0:0:0:0:0:1"}) {
     EXPECT_TRUE(is_loopback(yes)) << yes;
   }
-  for (const std::string_view no : {"", "0.0.0.0", "::", "128.0.0.1", "127.1", "localhost.", "localhost.evil", "127.0.0.1.evil",
-                                    "2130706433", "0x7f.1", "::ffff:127.0.0.1", "192.168.0.1"}) {
+  for (const std::string_view no : {"", "0.0.0.0", "::", "128.0.0.1", "127.1", "localhost.", "localhost.evil",
+                                    "127.0.0.1.evil", "2130706433", "0x7f.1", "::ffff:127.0.0.1", "192.168.0.1"}) {
     EXPECT_FALSE(is_loopback(no)) << no;
   }
 }
@@ -82,7 +109,7 @@ class SocketFolder : public testing::Test {
 TEST_F(SocketFolder, AUnixSocketIsPrivate) {
   const std::string path = folder + "/a.sock";
   const int fd = listen_unix(path).value();
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600U);
   EXPECT_NE(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
@@ -117,6 +144,23 @@ TEST_F(SocketFolder, ABusyUnixSocketIsAlive) {
   }
   EXPECT_EQ(listen_unix(path).error().code, ErrorCode::kConflict);
   for (const int one : waiting) close(one);
+  close(fd);
+}
+
+Error connect_error(Endpoint endpoint, std::chrono::milliseconds timeout = 5s, bool cancel = false);
+
+TEST_F(SocketFolder, AnEngineWithAFullBacklogIsUnavailable) {
+  const std::string path = folder + "/a.sock";
+  const int fd = listen_unix(path).value();
+  ASSERT_EQ(listen(fd, 0), 0);
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
+  const int first = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  ASSERT_EQ(connect(first, reinterpret_cast<const sockaddr*>(&address), size), 0);
+  const auto error = connect_error({.unix_path = path});
+  EXPECT_EQ(error.code, ErrorCode::kUnavailable) << error.message;
+  close(first);
   close(fd);
 }
 
@@ -156,16 +200,18 @@ TEST(Address, AHostThatDoesNotExist) {
   EXPECT_EQ(listening.error().pointer, "/server/host");
 }
 
-Task<void> connect_with(Loop& loop, Endpoint endpoint, std::chrono::milliseconds timeout, CancelToken cancel, Error& error) {
+Task<void> connect_with(Loop& loop, Endpoint endpoint, std::chrono::milliseconds timeout, CancelToken cancel,
+                        Error& error) {
   auto transport = co_await connect(loop, std::move(endpoint), timeout, cancel);
   if (!transport) error = transport.error();
 }
 
-Error connect_error(Endpoint endpoint, std::chrono::milliseconds timeout = 5s, bool cancel = false) {
+Error connect_error(Endpoint endpoint, std::chrono::milliseconds timeout, bool cancel) {
   Loop loop("test");
   Error error{ErrorCode::kInternal, "connected", {}, {}, 0};
   CancelSource source;
-  if (cancel) loop.post([&] { source.cancel(); });
+  // Behind the start of the connect, which is posted after the outer one.
+  if (cancel) loop.post([&] { loop.post([&] { source.cancel(); }); });
   run_task(loop, connect_with(loop, std::move(endpoint), timeout, source.token(), error));
   return error;
 }
@@ -210,6 +256,14 @@ TEST(Address, ConnectingHasATimeout) {
   const auto error = connect_error(deaf.endpoint(), 60ms);
   EXPECT_EQ(error.code, ErrorCode::kUnavailable);
   EXPECT_NE(error.message.find("took too long"), std::string::npos) << error.message;
+}
+
+TEST(Address, NamesAreLookedUp) {
+  const int fd = listen_tcp("127.0.0.1", 0).value();
+  EXPECT_EQ(connect_error({.host = "localhost", .port = local_port(fd)}).message, "connected");
+  close(fd);
+  // Given up while the look-up goes on.
+  EXPECT_EQ(connect_error({.host = "localhost", .port = 1}, 1h, true).code, ErrorCode::kCancelled);
 }
 
 TEST(Address, ConnectingCanBeCancelled) {

@@ -36,8 +36,9 @@ std::string read_stream(Role role, std::string_view bytes, std::size_t step, boo
       require(parser.head_done() || kept.size() - *used <= kLimits.max_header_bytes);
       kept.erase(0, *used);
       if (parser.done()) {
-        log += std::string(parser.method()) + ' ' + std::string(parser.target()) + std::to_string(parser.status()) + ' ' +
-               std::to_string(parser.version()) + (parser.keep_alive() ? " keep " : " close ") + parser.body() + '\n';
+        log += std::string(parser.method()) + ' ' + std::string(parser.target()) + std::to_string(parser.status()) +
+               ' ' + std::to_string(parser.version()) + (parser.keep_alive() ? " keep " : " close ") + parser.body() +
+               '\n';
         for (std::size_t i = 0; i < parser.headers().size(); ++i) {
           log.append(parser.headers().at(i).name).append(":").append(parser.headers().at(i).value).append("\n");
         }

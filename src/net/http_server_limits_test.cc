@@ -1,9 +1,8 @@
 // Time-outs, limits, clients that go away, and stopping. Time-outs are set tiny and their effect awaited; nothing is
 // asserted about how long it took.
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <stdlib.h>
-
-#include <filesystem>
 
 #include "net/address.h"
 #include "net/http_client.h"
@@ -42,7 +41,8 @@ Task<void> drip(ServerUnderTest& under) {
 
 TEST(HttpServerLimits, ADrippedHeaderGets408) {
   Loop loop("test");
-  ServerUnderTest under(loop, {.message = {.max_header_bytes = 1 << 20, .max_header_count = 100'000}, .header_timeout = 60ms});
+  ServerUnderTest under(
+      loop, {.message = {.max_header_bytes = 1 << 20, .max_header_count = 100'000}, .header_timeout = 60ms});
   run_task(loop, drip(under));
   EXPECT_TRUE(under.seen.empty());
 }
@@ -270,8 +270,9 @@ TEST(HttpServerLimits, ALoopMayEndWithConnectionsOpen) {
   auto under = std::make_unique<ServerUnderTest>(*loop);
   std::vector<RawPeer> peers;
   const auto start = [](ServerUnderTest& server, std::vector<RawPeer>& all) -> Task<void> {
-    for (const std::string request : {"", "GE", "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n",
-                                      "GET /upgrade HTTP/1.1\r\nHost: a\r\n\r\n"}) {
+    for (const std::string request :
+         {"", "GE", "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", "GET /endless HTTP/1.1\r\nHost: a\r\n\r\n",
+          "GET /upgrade HTTP/1.1\r\nHost: a\r\n\r\n"}) {
       all.push_back(server.open());
       co_await all.back().send(request);
     }

@@ -41,7 +41,8 @@ TEST(HttpServer, RawRequestsHaveTheirVerdicts) {
 Task<void> keep_alive(ServerUnderTest& under) {
   auto peer = under.open();
   for (const std::string body : {"one", "two", "three"}) {
-    co_await peer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    co_await peer.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+                       body);
     const auto answer = co_await peer.read_until(body);
     EXPECT_TRUE(answer.starts_with("HTTP/1.1 200 OK\r\nDate: ")) << answer;
     EXPECT_EQ(body_of(answer), body);
@@ -92,9 +93,13 @@ class HttpServerTest : public testing::Test {
   ServerUnderTest under{loop};
 };
 
-TEST_F(HttpServerTest, KeepsConnectionsAlive) { run_task(loop, keep_alive(under)); }
+TEST_F(HttpServerTest, KeepsConnectionsAlive) {
+  run_task(loop, keep_alive(under));
+}
 
-TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) { run_task(loop, pipelining(under)); }
+TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
+  run_task(loop, pipelining(under));
+}
 
 TEST_F(HttpServerTest, AClientThatEndsItsSideStillGetsItsAnswer) {
   EXPECT_EQ(body_of(ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi")), "hi");
@@ -137,7 +142,8 @@ TEST_F(HttpServerTest, NoContentHasNoLength) {
 TEST_F(HttpServerTest, ARequestNobodyAnsweredGets500) {
   for (const std::string target : {"/silent", "/throw"}) {
     auto peer_answer = std::string();
-    run_task(loop, one_request(under, "GET " + target + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", peer_answer));
+    run_task(loop,
+             one_request(under, "GET " + target + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", peer_answer));
     // The client has ended its side, which counts as gone: only a bug is worth an answer then.
     if (target == "/throw") {
       EXPECT_TRUE(peer_answer.starts_with("HTTP/1.1 500 ")) << peer_answer;
@@ -154,7 +160,9 @@ Task<void> unanswered(ServerUnderTest& under) {
   EXPECT_NE(body.find("the request was not answered"), std::string::npos) << body;
 }
 
-TEST_F(HttpServerTest, AHandlerThatReturnsWithoutAnAnswerGets500) { run_task(loop, unanswered(under)); }
+TEST_F(HttpServerTest, AHandlerThatReturnsWithoutAnAnswerGets500) {
+  run_task(loop, unanswered(under));
+}
 
 TEST_F(HttpServerTest, ASecondAnswerIsRefused) {
   const auto answer = ask("GET /twice HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -176,7 +184,9 @@ Task<void> unread_body(ServerUnderTest& under) {
   co_await under.server.drained();
 }
 
-TEST_F(HttpServerTest, ABodyNobodyReadClosesTheConnection) { run_task(loop, unread_body(under)); }
+TEST_F(HttpServerTest, ABodyNobodyReadClosesTheConnection) {
+  run_task(loop, unread_body(under));
+}
 
 Task<void> expect_continue(ServerUnderTest& under) {
   auto peer = under.open();
@@ -194,7 +204,9 @@ Task<void> expect_continue(ServerUnderTest& under) {
   EXPECT_TRUE((co_await peer.read_to_end()).starts_with("HTTP/1.1 200 "));
 }
 
-TEST_F(HttpServerTest, Expect100Continue) { run_task(loop, expect_continue(under)); }
+TEST_F(HttpServerTest, Expect100Continue) {
+  run_task(loop, expect_continue(under));
+}
 
 Task<void> upgrade(ServerUnderTest& under) {
   auto peer = under.open();
@@ -207,7 +219,9 @@ Task<void> upgrade(ServerUnderTest& under) {
   co_await under.server.drained();
 }
 
-TEST_F(HttpServerTest, UpgradeHandsTheConnectionOver) { run_task(loop, upgrade(under)); }
+TEST_F(HttpServerTest, UpgradeHandsTheConnectionOver) {
+  run_task(loop, upgrade(under));
+}
 
 Task<void> early_upgrade(ServerUnderTest& under, std::string early) {
   auto peer = under.open();

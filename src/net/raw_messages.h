@@ -33,10 +33,18 @@ inline std::string unescape_raw(std::string_view text, std::size_t& at) {
       continue;
     }
     switch (text[at++]) {
-      case 'r': out.push_back('\r'); break;
-      case 'n': out.push_back('\n'); break;
-      case 't': out.push_back('\t'); break;
-      case '\\': out.push_back('\\'); break;
+      case 'r':
+        out.push_back('\r');
+        break;
+      case 'n':
+        out.push_back('\n');
+        break;
+      case 't':
+        out.push_back('\t');
+        break;
+      case '\\':
+        out.push_back('\\');
+        break;
       case 'x':
         out.push_back(static_cast<char>(std::stoi(std::string(text.substr(at, 2)), nullptr, 16)));
         at += 2;
@@ -49,7 +57,8 @@ inline std::string unescape_raw(std::string_view text, std::size_t& at) {
         for (int i = 0; i < times; ++i) out.append(piece);
         break;
       }
-      default: std::abort();
+      default:
+        std::abort();
     }
   }
   return out;

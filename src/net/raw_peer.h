@@ -1,14 +1,12 @@
 #pragma once
 
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <boost/asio/posix/basic_stream_descriptor.hpp>
-
 #include <array>
+#include <boost/asio/posix/basic_stream_descriptor.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 #include "async/loop.h"

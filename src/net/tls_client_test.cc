@@ -1,15 +1,14 @@
 #include "net/tls_client.h"
 
-#include <gtest/gtest.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-#include <stdlib.h>
-
 #include <boost/asio/ssl.hpp>
 #include <boost/asio/write.hpp>
 #include <cstdio>
 #include <filesystem>
+#include <gtest/gtest.h>
 #include <memory>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
 
 #include "async/run_task.h"
 #include "async/task_group.h"
@@ -82,7 +81,8 @@ class TlsClientTest : public testing::Test {
     std::filesystem::remove_all(folder);
     before.empty() ? unsetenv("SSL_CERT_FILE") : setenv("SSL_CERT_FILE", before.c_str(), 1);
   }
-  Result<std::string> ask(const Identity& server, const std::string& host, const std::string& answer, bool notify = true);
+  Result<std::string> ask(const Identity& server, const std::string& host, const std::string& answer,
+                          bool notify = true);
 
   Loop loop{"test"};
   Identity authority = make_identity("Test Authority", nullptr, nullptr);
@@ -161,7 +161,8 @@ TEST_F(TlsClientTest, ACertificateThatNobodyVouchesFor) {
   const auto self_signed = ask(make_identity("localhost", "DNS:localhost", nullptr), "localhost", kHello);
   ASSERT_FALSE(self_signed);
   EXPECT_EQ(self_signed.error().code, ErrorCode::kUnavailable);
-  EXPECT_NE(self_signed.error().message.find("self-signed certificate"), std::string::npos) << self_signed.error().message;
+  EXPECT_NE(self_signed.error().message.find("self-signed certificate"), std::string::npos)
+      << self_signed.error().message;
   EXPECT_NE(self_signed.error().message.find("SSL_CERT_FILE"), std::string::npos) << "says the way out";
   const Identity stranger = make_identity("Test Authority", nullptr, nullptr);
   EXPECT_FALSE(ask(make_identity("x", "DNS:localhost", &stranger), "localhost", kHello));
@@ -183,7 +184,8 @@ Task<void> serve_silence(RawListener& engine, const CancelSource* cancel) {
   co_await peer.read_to_end();
 }
 
-Task<void> connect_tls(Loop& loop, Endpoint endpoint, std::chrono::milliseconds timeout, CancelToken cancel, ErrorCode code) {
+Task<void> connect_tls(Loop& loop, Endpoint endpoint, std::chrono::milliseconds timeout, CancelToken cancel,
+                       ErrorCode code) {
   const auto transport = co_await connect(loop, endpoint, timeout, cancel);
   EXPECT_EQ(transport.error().code, code) << transport.error().message;
 }

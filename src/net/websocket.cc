@@ -28,7 +28,9 @@ WebSocket::WebSocket(Loop& loop, Upgraded connection, WebSocketSettings settings
 
 WebSocket::~WebSocket() = default;
 
-void WebSocket::wake_writer() { writer_wake_.notify(); }
+void WebSocket::wake_writer() {
+  writer_wake_.notify();
+}
 
 void WebSocket::abort() {
   ended_ = true;

@@ -16,10 +16,10 @@ namespace llm::net {
 
 struct WebSocketSettings {
   WebSocketLimits limits;
-  std::size_t queue_bytes = 1024 * 1024;             // unsent bytes before senders wait
-  std::chrono::milliseconds ping_interval{30'000};   // without a sign of life for two of them the peer is gone
+  std::size_t queue_bytes = 1024 * 1024;            // unsent bytes before senders wait
+  std::chrono::milliseconds ping_interval{30'000};  // without a sign of life for two of them the peer is gone
   std::chrono::milliseconds write_timeout{60'000};
-  std::chrono::milliseconds close_timeout{2'000};    // for the peer's close frame
+  std::chrono::milliseconds close_timeout{2'000};  // for the peer's close frame
 };
 
 // A WebSocket after its handshake (RFC 6455), server side. One coroutine receives, any number send; everything queued
@@ -69,10 +69,10 @@ class WebSocket {
   Watch<std::uint64_t> drained_;  // counts completed writes; senders that wait watch it
   Deadline ping_;
   Deadline write_deadline_;
-  bool alive_ = true;        // the peer gave a sign of life since the last ping
-  bool closing_ = false;     // our close frame is queued
+  bool alive_ = true;     // the peer gave a sign of life since the last ping
+  bool closing_ = false;  // our close frame is queued
   bool peer_closed_ = false;
-  bool ended_ = false;       // nothing more is written
+  bool ended_ = false;  // nothing more is written
 };
 
 }  // namespace llm::net

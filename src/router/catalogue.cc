@@ -1,9 +1,8 @@
 #include "router/catalogue.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 
 #include "base/strings.h"
 
@@ -156,7 +155,8 @@ Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::stri
   }
   if (name.empty()) {
     co_return fail(ErrorCode::kNotFound,
-                   "no model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`", "/model");
+                   "no model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`",
+                   "/model");
   }
   std::vector<std::string> known;
   for (const auto& [key, entry] : snapshot->by_name) known.push_back(key);

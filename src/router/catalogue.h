@@ -32,9 +32,10 @@ struct CatalogueEntry {
 
 // All names at one moment. Immutable.
 struct CatalogueSnapshot {
-  std::vector<std::shared_ptr<const CatalogueEntry>> entries;                        // by canonical name
-  std::map<std::string, std::shared_ptr<const CatalogueEntry>, std::less<>> by_name;  // also aliases, with and without version
-  std::map<std::string, std::string> aliases;                                        // alias -> canonical name
+  std::vector<std::shared_ptr<const CatalogueEntry>> entries;  // by canonical name
+  std::map<std::string, std::shared_ptr<const CatalogueEntry>, std::less<>>
+      by_name;                                 // also aliases, with and without version
+  std::map<std::string, std::string> aliases;  // alias -> canonical name
   std::chrono::steady_clock::time_point read_at;
 };
 

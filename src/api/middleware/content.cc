@@ -19,16 +19,19 @@ Task<Result<void>> read_json_body(Call& call) {
   const auto type = exchange.headers().get("content-type");
   const auto encoding = exchange.headers().get("content-encoding");
   if (encoding && !iequals(*encoding, "identity")) {
-    co_return fail(ErrorCode::kUnsupportedMediaType, fmt::format("Content-Encoding \"{}\" is not supported; send plain JSON", *encoding));
+    co_return fail(ErrorCode::kUnsupportedMediaType,
+                   fmt::format("Content-Encoding \"{}\" is not supported; send plain JSON", *encoding));
   }
   if (type && !is_json(*type)) {
-    co_return fail(ErrorCode::kUnsupportedMediaType,
-                   fmt::format("the body is declared as \"{}\"; send the header \"Content-Type: application/json\"", *type));
+    co_return fail(
+        ErrorCode::kUnsupportedMediaType,
+        fmt::format("the body is declared as \"{}\"; send the header \"Content-Type: application/json\"", *type));
   }
   if (auto read = co_await exchange.read_body(); !read) co_return read;
   if (trim(exchange.body()).empty()) co_return Result<void>();
   if (!type) {
-    co_return fail(ErrorCode::kUnsupportedMediaType, "the body has no type; send the header \"Content-Type: application/json\"");
+    co_return fail(ErrorCode::kUnsupportedMediaType,
+                   "the body has no type; send the header \"Content-Type: application/json\"");
   }
   auto document = json::parse(exchange.body());
   if (!document) co_return fail(document.error());

@@ -11,9 +11,7 @@ class PassThrough final : public inference::Sink {
   explicit PassThrough(EventStream& stream) : stream_(stream) {}
   // OpenAI clients know no such event, and the answer's status is still open.
   Task<Result<void>> on_loading(std::string_view, const engines::LoadProgress&) override { co_return Result<void>(); }
-  Task<Result<void>> on_events(std::span<const std::string_view> payloads) override {
-    return stream_.send(payloads);
-  }
+  Task<Result<void>> on_events(std::span<const std::string_view> payloads) override { return stream_.send(payloads); }
 
  private:
   EventStream& stream_;
@@ -67,8 +65,8 @@ Task<Result<void>> generate(Call& call, inference::Operation operation) {
   PassThrough sink(events);
   const bool streamed = request.stream;
   auto& exchange = call.exchange;
-  auto outcome = co_await call.services.backend.service.run(std::move(request), streamed ? &sink : nullptr, exchange.loop(),
-                                                            exchange.cancelled());
+  auto outcome = co_await call.services.backend.service.run(std::move(request), streamed ? &sink : nullptr,
+                                                            exchange.loop(), exchange.cancelled());
   if (!outcome) co_return fail(outcome.error());
   if (streamed) co_return co_await events.finish();
   exchange.response_headers().add("X-LLM-Model", outcome->model);
@@ -77,9 +75,17 @@ Task<Result<void>> generate(Call& call, inference::Operation operation) {
 
 }  // namespace
 
-Task<Result<void>> chat_completions(Call& call) { return generate(call, inference::Operation::kChat); }
-Task<Result<void>> completions(Call& call) { return generate(call, inference::Operation::kCompletion); }
-Task<Result<void>> embeddings(Call& call) { return generate(call, inference::Operation::kEmbedding); }
-Task<Result<void>> rerank(Call& call) { return generate(call, inference::Operation::kRerank); }
+Task<Result<void>> chat_completions(Call& call) {
+  return generate(call, inference::Operation::kChat);
+}
+Task<Result<void>> completions(Call& call) {
+  return generate(call, inference::Operation::kCompletion);
+}
+Task<Result<void>> embeddings(Call& call) {
+  return generate(call, inference::Operation::kEmbedding);
+}
+Task<Result<void>> rerank(Call& call) {
+  return generate(call, inference::Operation::kRerank);
+}
 
 }  // namespace llm::api::openai

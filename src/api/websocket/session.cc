@@ -17,7 +17,8 @@ WebSocketSession::WebSocketSession(Call& call, net::Upgraded connection)
 Task<void> WebSocketSession::run() {
   writer_.spawn(socket_.run_writer());
   // The server stops: running generations end, clients are told to go elsewhere.
-  const auto stop = call_.exchange.cancelled().on_cancel([this] { socket_.close(net::kWebSocketGoingAway, "shutting down"); });
+  const auto stop =
+      call_.exchange.cancelled().on_cancel([this] { socket_.close(net::kWebSocketGoingAway, "shutting down"); });
   while (true) {
     auto message = co_await socket_.receive();
     if (!message) break;
@@ -52,11 +53,15 @@ void WebSocketSession::on_message(std::string_view text) {
     return;
   }
   if (type != "generate" && type != "chat" && type != "cancel") {
-    reply_error(id, {ErrorCode::kInvalidArgument, "expected one of \"generate\", \"chat\", \"cancel\", \"ping\"", "/type", {}, 0});
+    reply_error(
+        id,
+        {ErrorCode::kInvalidArgument, "expected one of \"generate\", \"chat\", \"cancel\", \"ping\"", "/type", {}, 0});
     return;
   }
   if (!id.is_string() || id.get_string().empty() || id.get_string().size() > 256) {
-    reply_error(id, {ErrorCode::kInvalidArgument, "expected a text of 1 to 256 bytes that names this generation", "/id", {}, 0});
+    reply_error(
+        id,
+        {ErrorCode::kInvalidArgument, "expected a text of 1 to 256 bytes that names this generation", "/id", {}, 0});
     return;
   }
   std::string name(id.get_string().data(), id.get_string().size());
@@ -75,7 +80,8 @@ void WebSocketSession::on_message(std::string_view text) {
     return;
   }
   if (running_.size() >= kMostGenerations) {
-    reply_error(id, {ErrorCode::kOverloaded, fmt::format("{} generations run on this socket", running_.size()), {}, {}, 1});
+    reply_error(id,
+                {ErrorCode::kOverloaded, fmt::format("{} generations run on this socket", running_.size()), {}, {}, 1});
     return;
   }
   message.erase("type");
@@ -110,7 +116,10 @@ Task<void> WebSocketSession::generate(std::string id, json::object request, Canc
       last[member.key()] = member.value();
     }
   } else if (answer.error().code == ErrorCode::kCancelled) {
-    last = {{"type", "done"}, {"id", id}, {"finish_reason", "cancelled"}, {"usage", json::object{{"completion_tokens", tokens}}}};
+    last = {{"type", "done"},
+            {"id", id},
+            {"finish_reason", "cancelled"},
+            {"usage", json::object{{"completion_tokens", tokens}}}};
   } else {
     last = error_body(answer.error());
     last["type"] = "error";
@@ -122,7 +131,9 @@ Task<void> WebSocketSession::generate(std::string id, json::object request, Canc
   co_await socket_.send(text);
 }
 
-void WebSocketSession::reply(json::object message) { tasks_.spawn(reply_later(std::move(message))); }
+void WebSocketSession::reply(json::object message) {
+  tasks_.spawn(reply_later(std::move(message)));
+}
 
 Task<void> WebSocketSession::reply_later(json::object message) {
   const std::string text = json::write(message);
