@@ -31,7 +31,6 @@ struct connection {
   enum phase phase;
   int status;
   int chunked;
-  size_t sent;
   int64_t left;  // body or chunk bytes to come
   int64_t begin;
   int64_t first;
@@ -65,8 +64,6 @@ static int64_t now_ns(void) {
 
 static int more_wanted(void) { return stop_at ? now_ns() < stop_at : started < wanted; }
 
-static void begin(struct connection* c);
-
 static void open_connection(struct connection* c) {
   c->fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (connect(c->fd, (struct sockaddr*)&address, address_size) != 0) {
@@ -79,23 +76,28 @@ static void open_connection(struct connection* c) {
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
 }
 
-static void begin(struct connection* c) {
-  if (!more_wanted()) return;
-  ++started;
-  c->busy = 1;
+static void send_request(struct connection* c) {
   c->phase = kHeadPhase;
   c->head_used = 0;
   c->first = 0;
   c->match = 1;
-  c->begin = now_ns();
   for (size_t sent = 0; sent < request_size;) {  // blocking: requests are small
     const ssize_t n = send(c->fd, request + sent, request_size - sent, MSG_NOSIGNAL);
     if (n < 0) {
+      if (errno == EPIPE || errno == ECONNRESET) return;  // on_input() meets the same and tries again
       perror("load: send");
       exit(1);
     }
     sent += (size_t)n;
   }
+}
+
+static void begin(struct connection* c) {
+  if (!more_wanted()) return;
+  ++started;
+  c->busy = 1;
+  c->begin = now_ns();
+  send_request(c);
 }
 
 static void finish(struct connection* c) {
@@ -187,12 +189,15 @@ static void on_input(struct connection* c) {
   const ssize_t n = recv(c->fd, buffer, sizeof buffer, MSG_DONTWAIT);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) {
+    close(c->fd);
+    open_connection(c);
+    // llama-server closes after each stream without saying so: a connection that ends before the first byte of an answer
+    // was closed before it took the request.
+    if (c->busy && c->phase == kHeadPhase && c->head_used == 0) return send_request(c);
     if (c->busy) {
       c->status = 0;
       finish(c);
     }
-    close(c->fd);
-    open_connection(c);
     begin(c);
     return;
   }

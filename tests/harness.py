@@ -162,6 +162,7 @@ class Gateway:
         self.url = self.state["url"]
         self.client = httpx.Client(base_url=self.url, timeout=120)
         self.expected_exit = 0
+        self.stopped = False
 
     def _ready(self):
         assert self.process.poll() is None, f"the gateway ended: {self.process.returncode}\n{self.stderr()}"
@@ -244,6 +245,9 @@ class Gateway:
 
     def stop(self):
         """SIGTERM if it still runs; checks that it ends in time, with the right status, and leaves nothing behind."""
+        if self.stopped:
+            return
+        self.stopped = True
         self.client.close()
         if self.process.poll() is None:
             self.process.terminate()

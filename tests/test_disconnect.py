@@ -81,7 +81,8 @@ def test_one_of_two_goes(running):
         lines = stays.iter_lines()
         next(lines)
         with running.client.stream("POST", "/v1/completions", json={**PROMPT, "stream": True}) as goes:
-            next(goes.iter_lines())
+            others = goes.iter_lines()  # kept: a generator that is thrown away closes the connection
+            next(others)
             running.wait_busy(MODEL, 2)
         wait_until(lambda: running.busy_slots(MODEL) == 1, "one slot to be free")
         for _ in range(200):

@@ -4,18 +4,16 @@
 
 namespace llm::api {
 
-Task<Result<void>> EventStream::begin() {
-  if (exchange_.started()) co_return Result<void>();
+Task<Result<void>> EventStream::begin(std::string_view first) {
   exchange_.response_headers().set("Cache-Control", "no-cache");
   exchange_.response_headers().set("X-Accel-Buffering", "no");  // nginx in front would hold events back
-  co_return co_await exchange_.begin_stream(200, "text/event-stream; charset=utf-8");
+  return exchange_.begin_stream(200, "text/event-stream; charset=utf-8", first);
 }
 
 Task<Result<void>> EventStream::send(std::span<const std::string_view> payloads) {
-  if (auto begun = co_await begin(); !begun) co_return begun;
   out_.clear();
   for (const auto payload : payloads) net::append_sse_data(out_, payload);
-  co_return co_await exchange_.write(out_);
+  return exchange_.started() ? exchange_.write(out_) : begin(out_);
 }
 
 Task<Result<void>> EventStream::send(const json::object& event) {
@@ -25,8 +23,9 @@ Task<Result<void>> EventStream::send(const json::object& event) {
 }
 
 Task<Result<void>> EventStream::finish() {
-  const std::string_view done = "[DONE]";
-  if (auto sent = co_await send({&done, 1}); !sent) co_return sent;
+  const std::string_view done = "data: [DONE]\n\n";
+  if (exchange_.started()) co_return co_await exchange_.end_stream(done);
+  if (auto begun = co_await begin(done); !begun) co_return begun;
   co_return co_await exchange_.end_stream();
 }
 

@@ -22,7 +22,7 @@ class EventStream {
   Task<Result<void>> finish();
 
  private:
-  Task<Result<void>> begin();
+  Task<Result<void>> begin(std::string_view first);
   net::Exchange& exchange_;
   std::string out_;  // reused from write to write
 };

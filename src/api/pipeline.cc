@@ -14,7 +14,7 @@ Task<void> Pipeline::handle(net::Exchange& exchange) {
   assign_request_id(exchange);
   const AccessLog access(services_, exchange);
   Call call{
-      .exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .body = {}, .principal = {}};
+      .exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .principal = {}};
   const auto result = co_await run(call);
   if (!result) co_await answer_error(call, result.error());
 }
@@ -48,8 +48,12 @@ Task<Result<void>> Pipeline::run(Call& call) {
   co_return co_await match.route->handler(call);
 }
 
-Task<void> Pipeline::answer_error(Call& call, const Error& error) {
+Task<void> Pipeline::answer_error(Call& call, const Error& failure) {
   auto& exchange = call.exchange;
+  // Whoever still hears this did not cancel anything: the gateway stops, and its drain time is over.
+  const bool cut = failure.code == ErrorCode::kCancelled && services_.health.readiness().http_status() != 200;
+  const Error stopping{ErrorCode::kUnavailable, "the gateway is shutting down", {}, {}, 1};
+  const Error& error = cut ? stopping : failure;
   const std::string body = json::write(error_body(error, exchange.request_id));
   if (exchange.started()) {
     // The head is out: the error is the stream's last event.

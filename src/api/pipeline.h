@@ -15,7 +15,7 @@ class Pipeline {
 
  private:
   Task<Result<void>> run(Call& call);
-  Task<void> answer_error(Call& call, const Error& error);
+  Task<void> answer_error(Call& call, const Error& failure);
 
   Services& services_;
   RouteTable routes_;

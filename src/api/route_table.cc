@@ -71,7 +71,9 @@ RouteMatch RouteTable::match(std::string_view method, std::string_view path) con
 Result<std::string> decode_path(std::string_view path) {
   std::string decoded;
   decoded.reserve(path.size());
-  for (std::size_t i = 0; i < path.size(); ++i) {
+  const std::size_t plain = std::min(path.find('%'), path.size());
+  decoded.append(path, 0, plain);
+  for (std::size_t i = plain; i < path.size(); ++i) {
     if (path[i] != '%') {
       decoded.push_back(path[i]);
       continue;
@@ -85,6 +87,7 @@ Result<std::string> decode_path(std::string_view path) {
     i += 2;
   }
   if (!valid_utf8(decoded)) return fail(ErrorCode::kMalformed, "the path is not UTF-8");
+  if (decoded.starts_with('/') && decoded.find("/.") == std::string::npos) return decoded;
   for (const auto segment : split(decoded, '/')) {
     if (segment == "." || segment == "..") return fail(ErrorCode::kMalformed, "dot segments in the path");
   }

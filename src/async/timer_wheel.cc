@@ -80,7 +80,7 @@ void TimerWheel::schedule(std::uint64_t tick) {
   if (scheduled_ && scheduled_tick_ <= tick) return;
   scheduled_ = true;
   scheduled_tick_ = tick;
-  timer_.expires_at(start_ + tick * kTick);  // ends an earlier wait
+  timer_.expires_at(start_ + static_cast<std::int64_t>(tick) * kTick);  // ends an earlier wait
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     // Still scheduled for the callbacks: what they arm must not move `current_` past deadlines that have not fired.

@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <numeric>
 
+#include "base/byte_words.h"
+
 namespace llm {
 namespace {
 
@@ -41,7 +43,7 @@ std::size_t sequence_length(unsigned char lead) {
 
 bool iequals(std::string_view a, std::string_view b) {
   return a.size() == b.size() &&
-         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return lower(x) == lower(y); });
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return x == y || lower(x) == lower(y); });
 }
 
 std::string to_lower(std::string_view text) {
@@ -90,6 +92,7 @@ bool valid_utf8(std::string_view bytes) {
     const auto lead = static_cast<unsigned char>(bytes[i]);
     if (lead < 0x80) {
       ++i;
+      while (i + 8 <= bytes.size() && non_ascii_bytes(load_bytes(bytes.data() + i)) == 0) i += 8;
       continue;
     }
     const std::size_t length = sequence_length(lead);
@@ -208,11 +211,10 @@ std::string format_duration_ms(std::int64_t ms) {
 
 std::string hex(std::span<const unsigned char> bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  out.reserve(bytes.size() * 2);
-  for (const unsigned char byte : bytes) {
-    out.push_back(kDigits[byte >> 4]);
-    out.push_back(kDigits[byte & 15]);
+  std::string out(bytes.size() * 2, '0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    out[2 * i] = kDigits[bytes[i] >> 4];
+    out[2 * i + 1] = kDigits[bytes[i] & 15];
   }
   return out;
 }

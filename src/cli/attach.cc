@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
+#include <iterator>
 #include <optional>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -151,8 +152,8 @@ net::Endpoint AttachSettings::endpoint() const {
 }
 
 std::vector<std::string> background_arguments(std::vector<std::string> global) {
-  std::vector<std::string> arguments = std::move(global);
-  for (const char* word : {"serve", "--tcp", "optional", "--idle-exit", "10m"}) arguments.emplace_back(word);
+  std::vector<std::string> arguments{"serve", "--tcp", "optional", "--idle-exit", "10m"};
+  arguments.insert(arguments.end(), std::make_move_iterator(global.begin()), std::make_move_iterator(global.end()));
   return arguments;
 }
 

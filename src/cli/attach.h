@@ -28,7 +28,7 @@ struct AttachSettings {
 
 // Arguments of a gateway that serves in the background: "serve" with the settings that differ from one a person starts.
 // It takes the port if it is free, else serves the Unix socket alone, and ends when nobody has used it for a while.
-// `global`: flags of this invocation that it must share, such as --config.
+// `global`: flags of this invocation that it must share, such as --config; they win over ours.
 std::vector<std::string> background_arguments(std::vector<std::string> global = {});
 
 // The gateway's endpoint once it answers: of the one that runs, or of one that is started now, in a session of its own

@@ -131,7 +131,7 @@ TEST_F(Attach, StopsOnCancel) {
 
 TEST(BackgroundArguments, KeepTheFlagsOfThisInvocation) {
   EXPECT_THAT(background_arguments({"--config", "/x.yaml"}),
-              testing::ElementsAre("--config", "/x.yaml", "serve", "--tcp", "optional", "--idle-exit", "10m"));
+              testing::ElementsAre("serve", "--tcp", "optional", "--idle-exit", "10m", "--config", "/x.yaml"));
 }
 
 TEST(DetachedProcess, KnowsItsEnd) {

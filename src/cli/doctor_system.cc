@@ -103,7 +103,7 @@ Finding check_memory(const DoctorSubject& subject) {
 Finding check_processors(const DoctorSubject& subject) {
   const auto facts = engines::read_cpu_facts(subject.root);
   const auto budget = engines::cpu_budget(facts);
-  std::string message = fmt::format("{} of {} cores usable; engines get {} threads ({})", facts.usable_cores,
+  std::string message = fmt::format("{} of {} cores usable; threads for an engine now: {} ({})", facts.usable_cores,
                                     facts.online_cores, budget.threads, budget.reason);
   if (facts.quota_cores) message += fmt::format("; the control group allows {:.2g} cores", *facts.quota_cores);
   if (facts.quota_cores && *facts.quota_cores < 1) {

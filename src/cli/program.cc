@@ -59,9 +59,20 @@ Result<int> run_command(CommandContext& context, const StdioArguments& arguments
                            standalone_backend(settings, setup->installation, **log), **log);
 }
 
+// Requests have JSON Pointers, people have flags.
 void report(Terminal& terminal, Error error) {
+  constexpr std::pair<std::string_view, std::string_view> kFlags[] = {
+      {"/keep_alive", "--keep-alive"},
+      {"/max_tokens", "--max-tokens"},
+      {"/temperature", "--temperature"},
+      {"/seed", "--seed"},
+      {"/name", "--name"},
+  };
   if (error.code == ErrorCode::kCancelled) error.message = "interrupted";
-  if (error.pointer == "/model") error.pointer.clear();  // the message names the model
+  for (const auto& [pointer, flag] : kFlags) {
+    if (error.pointer == pointer) error = {error.code, fmt::format("{}: {}", flag, error.message), {}, {}, 0};
+  }
+  if (error.pointer == "/model" || error.pointer == "/source") error.pointer.clear();  // the message names it
   terminal.error(error);
 }
 

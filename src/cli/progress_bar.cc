@@ -45,7 +45,7 @@ std::string draw_bar(double fraction, std::size_t width, bool utf8) {
 std::vector<std::string> figures(const ProgressView& view) {
   std::vector<std::string> out;
   if (view.total > 0) out.push_back(fmt::format("{:3.0f}%", std::floor(fraction_of(view) * 100)));
-  if (!view.bytes) return out;
+  if (!view.bytes || (view.done == 0 && view.total == 0)) return out;
   std::string amount = format_bytes(view.done);
   if (view.total > 0) amount += " / " + format_bytes(view.total);
   out.push_back(std::move(amount));

@@ -153,7 +153,10 @@ int report(const Error& error) {
 int run_serve_command(const ServeOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   auto config = load_config(options.sources);
-  if (!config) return report(config.error());
+  if (!config) {
+    report(config.error());
+    return kExitUsage;  // whatever its kind, as in every other command
+  }
   const Settings& settings = config->settings;
   if (options.tcp != TcpListen::kOff) {
     if (auto allowed = access::check_bind_address(settings.server.host); !allowed) return report(allowed.error());

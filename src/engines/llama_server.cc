@@ -82,7 +82,13 @@ class LlamaServer final : public Driver {
     auto child = ChildProcess::start(
         control_.executor(), ChildSpec{std::move(*args), child_environment(), "/", true},
         [this](std::string_view line) { on_line(line); }, [this](ExitStatus status) { on_end(status); });
-    if (!child) co_return fail(child.error());
+    if (!child) {
+      // Not its own code: a missing program is no missing model to whoever asked for a completion.
+      co_return fail(ErrorCode::kEngineFailed,
+                     fmt::format("the engine of model \"{}\" cannot be started: {}. The setting engines.llama_server "
+                                 "names the program; llm-mcp doctor checks it",
+                                 spec_.key, child.error().message));
+    }
     child_ = std::move(*child);
     Result<EngineInfo> ready = co_await wait_until_ready(cancel);
     on_progress_ = nullptr;  // the log says "model loaded" later than the engine serves

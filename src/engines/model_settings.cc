@@ -71,7 +71,7 @@ constexpr auto kReserved = std::to_array<Reserved>({
     {"-m --model -a --alias -mu --model-url -dr --docker-repo -hf -hfr --hf-repo -hff --hf-file -hft --hf-token", ""},
     {"-hfd -hfrd --hf-repo-draft --spec-draft-hf -mmu --mmproj-url --offline -cl --cache-list", ""},
     {"--embd-gemma-default --fim-* --gpt-oss-* --vision-*", ""},
-    {"--models-* --no-models-autoload --tags --sleep-idle-seconds", ""},
+    {"--models-* --no-models-autoload --tags --sleep-idle-seconds -kvu --kv-unified -no-kvu --no-kv-unified", ""},
     // Where it listens, and for whom.
     {"--host --port --reuse-port --path --api-prefix --api-key --api-key-file --ssl-* --cors-* --no-cors-credentials",
      ""},
@@ -86,7 +86,6 @@ constexpr auto kReserved = std::to_array<Reserved>({
     // What settings say, and the memory ledger counts with.
     {"-c --ctx-size --kv-unified-per-slot -fitc --fit-ctx", "context"},
     {"-np --parallel --threads-http", "parallel"},
-    {"-kvu --kv-unified -no-kvu --no-kv-unified", "parallel"},
     {"-b --batch-size", "batch"},
     {"-ub --ubatch-size", "ubatch"},
     {"-t --threads", "threads"},

@@ -157,7 +157,9 @@ Task<Result<Lease>> Supervisor::acquire(std::shared_ptr<const EngineSpec> spec, 
       }
     }
     joined = joined || status.state == EngineState::kStarting;
-    if (options.progress && status.state == EngineState::kStarting) co_await options.progress(status.progress);
+    if (options.progress && status.state == EngineState::kStarting) {
+      if (auto told = co_await options.progress(status.progress); !told) co_return fail(told.error());
+    }
     if (now >= deadline) {
       co_return fail(Error{ErrorCode::kUnavailable,
                            fmt::format("model \"{}\" is still loading ({}, {:.0f} %); try again soon", spec->key,

@@ -93,9 +93,10 @@ class Supervisor {
   Supervisor& operator=(const Supervisor&) = delete;
 
   struct AcquireOptions {
-    std::optional<json::Duration> keep_alive;          // replaces the model's until the engine stops
+    std::optional<json::Duration> keep_alive = {};  // replaces the model's until the engine stops
     std::chrono::milliseconds timeout{600'000};        // for the load
-    std::function<Task<void>(LoadProgress)> progress;  // on the caller's loop, while it waits
+    // On the caller's loop, while it waits; an error ends the wait with that error.
+    std::function<Task<Result<void>>(LoadProgress)> progress = {};
     bool retry_now = false;                            // an explicit load: no waiting for the back-off
   };
   // A lease on a ready engine. Errors: the load's own (kInsufficientMemory, kEngineFailed, …), kUnavailable with

@@ -19,6 +19,7 @@ constexpr int kChecksPerMeasure = 5;  // memory in use is read once a second
 constexpr auto kHealthyAfter = std::chrono::seconds(60);
 constexpr auto kLongestBackoff = std::chrono::milliseconds(60'000);
 constexpr std::uint32_t kLeastContext = 1024;
+constexpr std::uint64_t kMostBytes = 1ULL << 62;
 constexpr double kLoadMinute = 60;  // seconds: what the load average looks back on
 
 Error given_up() {
@@ -243,7 +244,9 @@ Result<std::uint64_t> Supervisor::choose_context(EngineSpec& spec) const {
                                              .cache_type_v = settings.cache_type_v,
                                              .flash_attention = settings.flash_attention != FlashAttention::kOff});
     if (!estimate) return fail(estimate.error());
-    const std::uint64_t total = estimate->total + settings.cache_ram.bytes;
+    std::uint64_t total = 0;  // the header's numbers are the file's claim: the sum may not wrap
+    if (__builtin_add_overflow(estimate->total, settings.cache_ram.bytes, &total)) total = kMostBytes;
+    total = std::min(total, kMostBytes);
     if (!free_choice || settings.context / 2 < kLeastContext || ledger_.missing(total, memory, idle) == 0) return total;
     spec.settings.context /= 2;
   }

@@ -1,5 +1,7 @@
 #include "inference/checks.h"
 
+#include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 #include "engines/llama_server.h"
@@ -51,18 +53,19 @@ constexpr Range kRanges[] = {
 };
 
 Result<void> check_ranges(const json::object& body) {
-  for (const auto& range : kRanges) {
-    const auto* value = json::find(body, range.name);
-    if (!value || value->is_null()) continue;
+  for (const auto& member : body) {
+    const auto known = std::ranges::find(kRanges, std::string_view(member.key()), &Range::name);
+    const auto* value = &member.value();
+    if (known == std::end(kRanges) || value->is_null()) continue;
+    const Range& range = *known;
     const std::string pointer = "/" + std::string(range.name);
     if (!value->is_number()) return expected(range.integer ? "an integer" : "a number", *value, pointer);
     const double number = value->to_number<double>();
-    const bool whole =
-        value->is_int64() || value->is_uint64() || number == static_cast<double>(static_cast<std::int64_t>(number));
+    const bool whole = number == std::trunc(number);
     if (number < range.low || number > range.high || (range.integer && !whole)) {
       return fail(ErrorCode::kInvalidArgument,
-                  fmt::format("expected {} between {} and {}, got {}", range.integer ? "an integer" : "a number",
-                              range.low, range.high, number),
+                  fmt::format("expected {} between {:.12g} and {:.12g}, got {:.12g}",
+                              range.integer ? "an integer" : "a number", range.low, range.high, number),
                   pointer);
     }
   }
@@ -76,14 +79,14 @@ Result<void> check_messages(const json::object& body) {
   const auto& list = messages->get_array();
   if (list.empty()) return fail(ErrorCode::kInvalidArgument, "expected at least one message", "/messages");
   for (std::size_t i = 0; i < list.size(); ++i) {
-    const std::string pointer = fmt::format("/messages/{}", i);
-    if (!list[i].is_object()) return expected("a message object", list[i], pointer);
+    const auto pointer = [i](std::string_view field) { return fmt::format("/messages/{}{}", i, field); };
+    if (!list[i].is_object()) return expected("a message object", list[i], pointer(""));
     const auto* role = json::find(list[i].get_object(), "role");
-    if (!role) return fail(ErrorCode::kInvalidArgument, "missing required field \"role\"", pointer + "/role");
-    if (!role->is_string()) return expected("a string", *role, pointer + "/role");
+    if (!role) return fail(ErrorCode::kInvalidArgument, "missing required field \"role\"", pointer("/role"));
+    if (!role->is_string()) return expected("a string", *role, pointer("/role"));
     if (const auto* content = json::find(list[i].get_object(), "content");
         content && !content->is_string() && !content->is_array() && !content->is_null()) {
-      return expected("a string or an array of parts", *content, pointer + "/content");
+      return expected("a string or an array of parts", *content, pointer("/content"));
     }
   }
   return {};
@@ -97,31 +100,55 @@ Result<void> check_input(const json::object& body, std::string_view field) {
   return expected("a string or an array", *input, pointer);
 }
 
-struct ImagePart {
-  std::string pointer;  // empty: the messages hold no image
-  bool inline_data = true;
+struct MediaPart {
+  std::string pointer;  // of the part; empty: the messages hold none
+  std::string source;   // pointer of an address that the engine would open itself; empty: the data is inline
 };
 
-// The first image part in the messages; the first that is not inline data, if there is one.
-ImagePart find_image(const json::object& body) {
-  ImagePart image;
+// The member of a content part that names an address instead of holding the data; empty if there is none.
+std::string_view remote_source(const json::object& part) {
+  for (const auto& member : part) {
+    const std::string_view key(member.key().data(), member.key().size());
+    if (!member.value().is_object()) {
+      if (key.ends_with("_url") && !(member.value().is_string() && member.value().get_string().starts_with("data:"))) {
+        return key;
+      }
+      continue;
+    }
+    const auto* url = json::find(member.value().get_object(), "url");
+    if (url && !(url->is_string() && url->get_string().starts_with("data:"))) return key;
+  }
+  return {};
+}
+
+// The first part in the messages that is not text; the first with an address, if there is one.
+MediaPart find_media(const json::object& body) {
+  MediaPart media;
   const auto* messages = json::find(body, "messages");
-  if (!messages || !messages->is_array()) return image;
+  if (!messages || !messages->is_array()) return media;
   for (std::size_t i = 0; i < messages->get_array().size(); ++i) {
     const auto& message = messages->get_array()[i];
     const auto* content = message.is_object() ? json::find(message.get_object(), "content") : nullptr;
     if (!content || !content->is_array()) continue;
     for (std::size_t k = 0; k < content->get_array().size(); ++k) {
       const auto& part = content->get_array()[k];
-      if (!part.is_object() || json::string_or(part.get_object(), "type") != "image_url") continue;
-      const auto* source = json::find(part.get_object(), "image_url");
-      const bool has_data =
-          source && source->is_object() && json::string_or(source->get_object(), "url").starts_with("data:");
-      if (image.pointer.empty() || !has_data) image = {fmt::format("/messages/{}/content/{}", i, k), has_data};
-      if (!has_data) return image;
+      if (!part.is_object()) continue;
+      const auto type = json::string_or(part.get_object(), "type");
+      if (type == "text" || type == "refusal") continue;
+      const std::string pointer = fmt::format("/messages/{}/content/{}", i, k);
+      if (const auto source = remote_source(part.get_object()); !source.empty()) {
+        return {pointer, fmt::format("{}/{}", pointer, source)};
+      }
+      if (media.pointer.empty() && type == "image_url") media.pointer = pointer;
     }
   }
-  return image;
+  return media;
+}
+
+// `n`, which check_ranges has looked at; 2.0 is a number of choices, too.
+std::int64_t choices_of(const Request& request) {
+  const bool generates = request.operation == Operation::kChat || request.operation == Operation::kCompletion;
+  return generates ? static_cast<std::int64_t>(json::number_or(request.body, "n", 1)) : 1;
 }
 
 bool wants_tools(const json::object& body) {
@@ -160,7 +187,7 @@ Result<CheckedRequest> check_request(const Request& request) {
     shape = check_ranges(body);
   }
   if (!shape) return fail(shape.error());
-  checked.choices = std::max<std::int64_t>(1, json::int_or(body, "n", 1));
+  checked.choices = std::max<std::int64_t>(1, choices_of(request));
   checked.several = checked.choices > 1;
   if (const auto* prompt = json::find(body, "prompt"); prompt && prompt->is_array()) {
     const auto& list = prompt->get_array();
@@ -207,15 +234,15 @@ Result<void> check_abilities(const Request& request, const engines::EngineInfo& 
     return fail(ErrorCode::kInvalidArgument, "tool_choice asks for a tool, and tools lists none", "/tool_choice");
   }
   if (info.external) return {};
-  const ImagePart image = find_image(request.body);
-  if (image.pointer.empty()) return {};
+  const MediaPart media = find_media(request.body);
+  if (media.pointer.empty()) return {};
   if (info.supports_images == false) {
-    return fail(ErrorCode::kUnsupported, fmt::format("model \"{}\" cannot see images", model), image.pointer);
+    return fail(ErrorCode::kUnsupported, fmt::format("model \"{}\" cannot see images", model), media.pointer);
   }
-  if (!image.inline_data) {
+  if (!media.source.empty()) {
     // The engine would open the address from inside the network, on a stranger's behalf.
     return fail(ErrorCode::kInvalidArgument, "images are taken as data: URLs only; nothing is fetched from addresses",
-                image.pointer + "/image_url/url");
+                media.source);
   }
   return {};
 }

@@ -1,5 +1,8 @@
 #include "inference/local_model_api.h"
 
+#include <array>
+#include <tuple>
+
 #include <fmt/format.h>
 
 #include "async/watch.h"
@@ -41,7 +44,8 @@ struct llm::json::Fields<llm::inference::UnloadRequest> {
   static const Table<inference::UnloadRequest>& table() {
     using R = inference::UnloadRequest;
     static const Table<R> t{"unload request",
-                            {field("model", &R::model, {.description = "Model name or alias."}),
+                            {field("model", &R::model,
+                                   {.description = "Model name or alias.", .required = true, .min_length = 1}),
                              field("force", &R::force, {.description = "Do not wait for running requests."})}};
     return t;
   }
@@ -237,12 +241,13 @@ Task<Result<json::object>> LocalModelApi::load_model(json::object request, Event
   if (!decoded) co_return fail(decoded.error());
   auto entry = co_await backend_.catalogue.resolve(decoded->model);
   if (!entry) co_return fail(entry.error());
+  if (auto servable = router::check_servable(**entry); !servable) co_return fail(servable.error());
   const auto begin = std::chrono::steady_clock::now();
   engines::Supervisor::AcquireOptions options{
       .keep_alive = decoded->keep_alive, .timeout = backend_.load_timeout, .progress = {}, .retry_now = true};
   if (sink) {
-    options.progress = [&sink, &entry](engines::LoadProgress progress) -> Task<void> {
-      (void)co_await sink(loading_event((*entry)->spec->model, progress));
+    options.progress = [&sink, &entry](engines::LoadProgress progress) -> Task<Result<void>> {
+      co_return co_await sink(loading_event((*entry)->spec->model, progress));
     };
   }
   auto lease = co_await backend_.supervisor.acquire((*entry)->spec, std::move(options), cancel);
@@ -282,6 +287,8 @@ Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
   auto removed = co_await backend_.files.run([this, &model] { return backend_.store.remove(model); });
   backend_.catalogue.invalidate();
   if (!removed) co_return fail(removed.error());
+  // A request that came in between may have loaded it once more.
+  (void)co_await backend_.supervisor.unload((*entry)->spec->key, false);
   backend_.log.info("model removed", {{"model", (*entry)->spec->key}});
   co_return json::object{{"model", (*entry)->spec->model}, {"removed", true}};
 }
@@ -296,10 +303,18 @@ Task<Result<json::object>> LocalModelApi::status() {
   auto snapshot = co_await backend_.catalogue.list(false);
   if (!snapshot) co_return fail(snapshot.error());
   std::int64_t ready = 0;
-  for (const auto& report : backend_.supervisor.report()) ready += report.status.state == engines::EngineState::kReady;
-  const auto memory = engines::read_system_memory();
-  const auto cpu = engines::read_cpu_facts();
-  const auto budget = engines::cpu_budget(cpu);
+  double own_load = 0;
+  for (const auto& report : backend_.supervisor.report()) {
+    if (report.status.state != engines::EngineState::kReady) continue;
+    ++ready;
+    if (report.in_flight > 0) own_load += report.status.info.threads;
+  }
+  // Files under /proc and /sys: not on a loop that carries streams.
+  const auto machine = co_await backend_.files.run([] {
+    return std::tuple(engines::read_system_memory(), engines::read_cpu_facts(), gpus());
+  });
+  const auto& [memory, cpu, cards] = machine;
+  const auto budget = engines::cpu_budget(cpu, own_load);
   co_return json::object{
       {"status", "ok"},
       {"version", LLM_MCP_VERSION},
@@ -309,7 +324,7 @@ Task<Result<json::object>> LocalModelApi::status() {
       {"requests_in_flight", backend_.service.in_flight()},
       {"memory", json::object{{"total", memory.total}, {"available", memory.available}}},
       {"cpu", json::object{{"cores", cpu.usable_cores}, {"threads", budget.threads}, {"reason", budget.reason}}},
-      {"gpus", gpus()}};
+      {"gpus", cards}};
 }
 
 }  // namespace llm::inference

@@ -14,6 +14,7 @@ namespace {
 struct PullBody {
   std::string source;
   std::string name;
+  std::string sha256;
   bool replace = false;
   bool stream = false;
 };
@@ -33,6 +34,7 @@ struct llm::json::Fields<llm::inference::PullBody> {
                 .min_length = 1,
                 .max_length = 4096}),
          field("name", &R::name, {.description = "Name of the model. Default: made from the file's name."}),
+         field("sha256", &R::sha256, {.description = "SHA-256 of the file as 64 hex digits; another file is refused."}),
          field("replace", &R::replace, {.description = "Let the name point to the new file if it has another one."}),
          field("stream", &R::stream, {.description = "Report progress."})}};
     return t;
@@ -42,6 +44,8 @@ struct llm::json::Fields<llm::inference::PullBody> {
 namespace llm::inference {
 namespace {
 
+constexpr std::chrono::milliseconds kBetweenEvents{100};
+
 struct PullView {
   models::Progress progress;
   bool done = false;
@@ -50,6 +54,7 @@ struct PullView {
 // Shared by the caller's coroutine and the pool thread that works for it.
 struct PullState {
   Watch<PullView> view;
+  Watch<bool> done{false};  // changes once, after `view` said so
   std::atomic<bool> cancelled = false;
   Result<models::Manifest> result = fail(ErrorCode::kInternal, "the pull did not run");
 };
@@ -64,6 +69,7 @@ Task<void> work(Backend& backend, models::PullRequest request, std::shared_ptr<P
         state->cancelled);
   });
   state->view.update([](PullView& view) { view.done = true; });
+  state->done.set(true);
 }
 
 }  // namespace
@@ -77,11 +83,18 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
     if (!name) co_return fail(std::move(name.error()).at("/name"));
     pull.name = std::move(*name);
   }
+  if (!decoded->sha256.empty()) {
+    auto digest = models::Digest::parse_hex(decoded->sha256);
+    if (!digest) co_return fail(std::move(digest.error()).at("/sha256"));
+    pull.digest = *digest;
+  }
   const auto state = std::make_shared<PullState>();
   TaskGroup tasks(loop_.executor());
   tasks.spawn(work(backend_, std::move(pull), state));
   const auto registration = cancel.on_cancel([state] { state->cancelled = true; });
+  const auto undone = state->done.get().version;
   std::uint64_t counted = 0;
+  Result<void> told;  // an error: the caller wants no more
   while (true) {
     const auto [view, version] = state->view.get();
     if (view.progress.bytes_done > counted && view.progress.phase == models::Phase::kDownloading) {
@@ -89,18 +102,19 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
       counted = view.progress.bytes_done;
     }
     if (view.done) break;
-    if (sink) {
-      auto told = co_await sink(json::object{{"status", to_string(view.progress.phase)},
+    if (sink && told) {
+      told = co_await sink(json::object{{"status", to_string(view.progress.phase)},
                                              {"bytes_done", view.progress.bytes_done},
                                              {"bytes_total", view.progress.bytes_total}});
       if (!told) state->cancelled = true;
     }
-    // Progress comes per MiB; a reader gets at most a handful of lines a second.
-    co_await sleep_for(std::chrono::milliseconds(100));
+    // Progress comes per MiB; a reader gets at most ten lines a second, and the end without delay. What changes during
+    // the pause makes the second wait return at once.
+    co_await state->done.changed(undone, {}, kBetweenEvents);
     co_await state->view.changed(version, {}, std::nullopt);
   }
   co_await tasks.join();
-  if (!state->result) co_return fail(state->result.error());
+  if (!state->result) co_return fail(told ? state->result.error() : told.error());
   backend_.catalogue.invalidate();
   const auto& manifest = *state->result;
   backend_.log.info(

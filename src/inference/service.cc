@@ -1,5 +1,6 @@
 #include "inference/service.h"
 
+#include <array>
 #include <fmt/format.h>
 
 #include "inference/assemble.h"
@@ -11,6 +12,8 @@ namespace llm::inference {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+constexpr std::size_t kMostErrorBytes = 1024 * 1024;
+constexpr std::chrono::milliseconds kEndPatience{1'000};
 
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -40,6 +43,22 @@ std::string target_of(Operation operation, const engines::EngineInfo& info) {
   const std::string_view path = engine_path(operation, info.is_llama_server);
   if (!info.is_llama_server) return std::string(path);
   return path.starts_with("/..") ? std::string(path.substr(3)) : "/v1" + std::string(path);
+}
+
+// Usage, timings and finish reason of a whole answer. The document is gone at the end, so its memory comes off the stack.
+Result<void> read_answer(std::string_view body, Outcome& outcome) {
+  std::array<unsigned char, 8192> memory;
+  boost::json::monotonic_resource resource(memory.data(), memory.size());
+  const auto answer = json::parse(body, {.max_depth = 256}, &resource);
+  if (!answer || !answer->is_object()) return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
+  const auto& object = answer->get_object();
+  outcome.usage = usage_of(object);
+  if (const auto* timings = json::find(object, "timings")) outcome.timings = *timings;
+  if (const auto* choices = json::find(object, "choices");
+      choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object()) {
+    outcome.finish_reason = json::string_or(choices->get_array()[0].get_object(), "finish_reason");
+  }
+  return {};
 }
 
 // The gauge of requests at work, for as long as one is.
@@ -86,6 +105,8 @@ struct Service::Flight {
   bool several = false;      // more than one completion: n > 1 or several prompts
   bool assemble = false;     // asked as a stream although the client did not ask for one; see dispatch()
   double first_token = 0;    // seconds
+  bool broken = false;       // the connection to the engine broke
+  CancelSource give_up = {};  // ends the exchange with the engine; follows `cancel`
   Outcome outcome = {};
 };
 
@@ -124,9 +145,8 @@ Task<Result<engines::Lease>> Service::make_ready(Flight& flight) {
   options.keep_alive = flight.request.keep_alive;
   options.timeout = settings_.load_timeout;
   if (flight.sink) {
-    options.progress = [&flight](engines::LoadProgress progress) -> Task<void> {
-      // A client that cannot be told is gone; its token says so in a moment.
-      (void)co_await flight.sink->on_loading(flight.entry->spec->model, progress);
+    options.progress = [&flight](engines::LoadProgress progress) -> Task<Result<void>> {
+      co_return co_await flight.sink->on_loading(flight.entry->spec->model, progress);
     };
   }
   co_return co_await supervisor_.acquire(flight.entry->spec, std::move(options), flight.cancel);
@@ -144,6 +164,7 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   const auto& spec = *flight.entry->spec;
   flight.outcome.model = spec.model;
   const InFlight counted(metrics_.model(spec.key));
+  if (auto servable = router::check_servable(*flight.entry); !servable) co_return servable;
   if (auto fits = check_mode(request.operation, spec); !fits) co_return fits;
   auto lease = co_await make_ready(flight);
   if (!lease) co_return fail(lease.error());
@@ -161,7 +182,15 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   request.body["stream"] = stream;
   if (stream) request.body["stream_options"] = json::object{{"include_usage", true}};
   if (!generates) request.body.erase("stream");
+  auto received = co_await exchange(flight, stream);
+  if (!received && flight.cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the request was cancelled");
+  if (!received && flight.broken) co_return fail(co_await supervisor_.explain(flight.lease, received.error()));
+  co_return received;
+}
 
+Task<Result<void>> Service::exchange(Flight& flight, bool stream) {
+  const Request& request = flight.request;
+  const engines::EngineInfo& info = flight.lease.info();
   const std::string body = json::write(request.body);
   const std::string target = target_of(request.operation, info);
   const std::string authorization = info.api_key.empty() ? std::string() : "Bearer " + info.api_key;
@@ -173,38 +202,34 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   if (!authorization.empty()) upstream.headers.emplace_back("Authorization", authorization);
   upstream.headers.emplace_back("X-Request-Id", request.request_id);
   if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", body}});
-  auto response = co_await client_of(flight.loop).send(info.endpoint, std::move(upstream), flight.cancel);
-  Result<void> received;
-  if (!response) {
-    received = fail(response.error());
-  } else if (response->status() != 200) {
-    auto text = co_await response->read_all(1024 * 1024);
-    received = text ? Result<void>(fail(engine_error(response->status(), *text, spec.model)))
-                    : Result<void>(fail(text.error()));
-  } else {
-    received = stream ? co_await receive_stream(flight, *response) : co_await receive_whole(flight, *response);
+  const auto follow = flight.cancel.on_cancel([&flight] { flight.give_up.cancel(); });
+  // What goes wrong with the connection is for the supervisor to explain; an answer speaks for itself.
+  flight.broken = true;
+  auto response = co_await client_of(flight.loop).send(info.endpoint, std::move(upstream), flight.give_up.token());
+  if (!response) co_return fail(response.error());
+  if (response->status() != 200) {
+    auto text = co_await response->read_all(kMostErrorBytes);
+    if (!text) co_return fail(text.error());
+    flight.broken = false;
+    co_return fail(engine_error(response->status(), *text, flight.entry->spec->model));
   }
-  if (!received && !flight.cancel.cancelled()) {
-    co_return fail(co_await supervisor_.explain(flight.lease, received.error()));
-  }
-  co_return received;
+  if (stream) co_return co_await receive_stream(flight, *response);
+  co_return co_await receive_whole(flight, *response);
 }
 
 Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& response) {
   auto body = co_await response.read_all();
   if (!body) co_return fail(body.error());
+  flight.broken = false;
   flight.first_token = seconds_since(flight.begin);
+  const auto first = body->find_first_not_of(" \t\r\n");
+  if (first == std::string::npos || ((*body)[first] != '{' && (*body)[first] != '[')) {
+    co_return fail(ErrorCode::kEngineFailed,
+                   fmt::format("the engine of model \"{}\" answered with something else than JSON", flight.outcome.model));
+  }
   // Only the tail of the answer is of interest here, and answers without usage (tokenize) need no parsing at all.
   if (body->find("\"usage\"") != std::string::npos) {
-    auto answer = json::parse(*body, {.max_depth = 256});
-    if (!answer || !answer->is_object()) co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
-    const auto& object = answer->get_object();
-    flight.outcome.usage = usage_of(object);
-    if (const auto* timings = json::find(object, "timings")) flight.outcome.timings = *timings;
-    if (const auto* choices = json::find(object, "choices");
-        choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object()) {
-      flight.outcome.finish_reason = json::string_or(choices->get_array()[0].get_object(), "finish_reason");
-    }
+    if (auto read = read_answer(*body, flight.outcome); !read) co_return read;
   }
   flight.outcome.body = std::move(*body);
   co_return Result<void>();
@@ -212,19 +237,28 @@ Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& r
 
 Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& response) {
   net::SseParser parser({.max_event_bytes = 16 * 1024 * 1024});
-  StreamScan scan(flight.request.operation, flight.choices, flight.several, flight.request.usage_wanted);
+  StreamScan scan(flight.request.operation, flight.choices, flight.several, flight.request.usage_wanted,
+                  flight.entry->spec->model);
   Assembler assembler(flight.request.operation == Operation::kChat);
   std::vector<std::string_view> payloads;
+  std::vector<std::pair<std::size_t, std::size_t>> spans;  // of the payloads that lie in `copies`
+  std::string copies;
   bool done = false;
   Result<void> failure;
   while (!done) {
+    flight.broken = true;
     auto bytes = co_await response.read();
     if (!bytes) co_return fail(bytes.error());
-    if (bytes->empty()) co_return fail(ErrorCode::kEngineFailed, "the engine ended its answer without finishing it");
+    if (bytes->empty()) {
+      // Whole by its framing; some engines send no [DONE].
+      if (!scan.finish_reason().empty()) break;
+      co_return fail(ErrorCode::kEngineFailed, "the engine ended its answer without finishing it");
+    }
+    flight.broken = false;  // what fails below is no matter of the connection
     // Events end inside this loop, so what they point to (the chunk, the parser's own copy) is handed on at once.
-    std::string copies;
+    copies.clear();
     payloads.clear();
-    std::vector<std::pair<std::size_t, std::size_t>> spans;
+    spans.clear();
     const auto chunk = *bytes;
     const auto fed = parser.feed(chunk, [&](const net::SseEvent& event) {
       if (done || !failure) return;  // nothing counts after the end
@@ -270,8 +304,12 @@ Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& 
     }
     if (!failure) co_return failure;
   }
-  // The end of the body frees the connection for the next request.
-  (void)co_await response.read();
+  // The end of the body frees the connection for the next request. It comes with the last event or right after it; an
+  // engine that lets us wait for it loses the connection instead.
+  Deadline patience([&flight] { flight.give_up.cancel(); });
+  flight.loop.wheel().arm(patience, kEndPatience);
+  if (done) (void)co_await response.read();
+  patience.clear();
   flight.outcome.usage = scan.usage();
   flight.outcome.finish_reason = scan.finish_reason();
   flight.outcome.timings = scan.timings();

@@ -85,6 +85,7 @@ class Service {
   struct Flight;  // one request's state on its way
   Task<Result<void>> dispatch(Flight& flight);
   Task<Result<engines::Lease>> make_ready(Flight& flight);
+  Task<Result<void>> exchange(Flight& flight, bool stream);
   Task<Result<void>> receive_stream(Flight& flight, net::ClientResponse& response);
   Task<Result<void>> receive_whole(Flight& flight, net::ClientResponse& response);
   void settle(const Flight& flight, const Result<void>& result);

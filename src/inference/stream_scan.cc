@@ -1,17 +1,54 @@
 #include "inference/stream_scan.h"
 
+#include <cstring>
 #include <fmt/format.h>
+
+#include "base/strings.h"
 
 namespace llm::inference {
 namespace {
 
-// The value behind `"key":` as raw text, from its first character on; empty if the key is absent.
-std::string_view after_key(std::string_view text, std::string_view quoted_key) {
-  const auto at = text.find(quoted_key);
-  if (at == std::string_view::npos) return {};
-  text.remove_prefix(at + quoted_key.size());
-  while (!text.empty() && (text.front() == ' ' || text.front() == ':')) text.remove_prefix(1);
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+std::string_view skip_space(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
   return text;
+}
+
+// Where `text` has `quoted_key`, or npos. Not std::string_view::find(), which stops at every quotation mark, and JSON is
+// full of them: that took half of the time of a streamed event.
+std::size_t find_quoted(std::string_view text, std::string_view quoted_key) {
+  const void* at = memmem(text.data(), text.size(), quoted_key.data(), quoted_key.size());
+  return at ? static_cast<std::size_t>(static_cast<const char*>(at) - text.data()) : std::string_view::npos;
+}
+
+// The value behind the next `"key":` as raw text, from its first character on; empty if there is none. `text` goes on
+// behind the key. Inside of JSON strings every quote has a backslash before it, so that a key's closing quote cannot be
+// found there; only a string that is the key's name itself looks alike, and no colon follows that.
+std::string_view next_value(std::string_view& text, std::string_view quoted_key) {
+  for (auto at = find_quoted(text, quoted_key); at != std::string_view::npos; at = find_quoted(text, quoted_key)) {
+    text.remove_prefix(at + quoted_key.size());
+    const auto rest = skip_space(text);
+    if (rest.starts_with(':')) return skip_space(rest.substr(1));
+  }
+  return {};
+}
+
+bool has_value(std::string_view text, std::string_view quoted_key, std::string_view first_characters) {
+  while (true) {
+    const auto value = next_value(text, quoted_key);
+    if (value.empty()) return false;
+    if (first_characters.find(value.front()) != std::string_view::npos) return true;
+  }
+}
+
+// A part of what the engine said, for a message: whole characters only.
+std::string_view excerpt(std::string_view text) {
+  text = text.substr(0, 300);
+  text = text.substr(0, utf8_complete_prefix(text));
+  return valid_utf8(text) ? text : std::string_view("(bytes that are no text)");
 }
 
 ErrorCode code_for_status(int status) {
@@ -59,6 +96,7 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
     error = found && found->is_object() ? &found->get_object() : &parsed->get_object();
   }
   std::string_view message = error ? json::string_or(*error, "message") : std::string_view();
+  if (error && message.empty()) message = json::string_or(*error, "error");  // {"error": "text"}
   const std::string_view type = error ? json::string_or(*error, "type") : std::string_view();
   if (status == 0 && error) status = static_cast<int>(json::int_or(*error, "code", 500));
   if (type == "exceed_context_size_error") {
@@ -76,11 +114,11 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
   const bool too_long = status == 400 && (message.find("maximum context length") != std::string_view::npos ||
                                           message.find("context size") != std::string_view::npos);
   ErrorCode code = too_long ? ErrorCode::kContextLengthExceeded : code_for_status(status);
-  if (message.empty()) message = body.substr(0, 300);
+  if (message.empty()) message = body.empty() ? "it gave no reason" : excerpt(body);
   if (status == 401 || status == 403) {
     return {ErrorCode::kEngineFailed, fmt::format("the engine of \"{}\" refused the gateway's key", model), {}, {}, 0};
   }
-  Error result{code, fmt::format("{}", message), {}, {}, 0};
+  Error result{code, std::string(message), {}, {}, 0};
   if (code == ErrorCode::kEngineFailed) {
     result.message = fmt::format("the engine of model \"{}\" failed: {}", model, message);
   }
@@ -88,36 +126,58 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
   return result;
 }
 
-StreamScan::StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted)
-    : operation_(operation), choices_(choices), several_(several), usage_wanted_(usage_wanted) {}
+StreamScan::StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted, std::string model)
+    : operation_(operation),
+      choices_(choices),
+      several_(several),
+      usage_wanted_(usage_wanted),
+      model_(std::move(model)) {}
 
 void StreamScan::find_finish_reason(std::string_view payload) {
   if (!finish_reason_.empty()) return;
-  auto value = after_key(payload, "\"finish_reason\"");
-  if (!value.starts_with('"')) return;
-  value.remove_prefix(1);
-  finish_reason_ = value.substr(0, value.find('"'));
+  for (auto value = next_value(payload, "\"finish_reason\""); !value.empty();
+       value = next_value(payload, "\"finish_reason\"")) {
+    if (!value.starts_with('"')) continue;
+    value.remove_prefix(1);
+    finish_reason_ = value.substr(0, value.find('"'));
+    return;
+  }
+}
+
+// An event that is an error: {"error": {…}}, {"error": "text"} or {"object": "error", …}.
+bool StreamScan::is_error(std::string_view payload) {
+  if (find_quoted(payload, "\"error\"") == std::string_view::npos) return false;  // as a key or as a value
+  const auto parsed = json::parse(payload);
+  if (!parsed || !parsed->is_object() || parsed->get_object().contains("choices")) return false;
+  const auto& event = parsed->get_object();
+  const auto* error = json::find(event, "error");
+  if ((!error || error->is_null()) && json::string_or(event, "object") != "error") return false;
+  error_ = engine_error(0, payload, model_);
+  return true;
 }
 
 StreamScan::Verdict StreamScan::look(std::string_view payload) {
   if (payload == "[DONE]") return Verdict::kDone;
-  if (payload == "null") return Verdict::kDrop;  // llama-server begins the stream of several prompts with it
-  if (payload.starts_with("{\"error\"")) {
-    error_ = engine_error(0, payload, "");
-    return Verdict::kError;
-  }
+  // llama-server begins the stream of several prompts with "null".
+  if (payload.empty() || payload == "null") return Verdict::kDrop;
+  if (is_error(payload)) return Verdict::kError;
   find_finish_reason(payload);
-  if (after_key(payload, "\"usage\"").starts_with('{')) return look_at_usage(payload);
+  if (has_value(payload, "\"usage\"", "{")) return look_at_usage(payload);
+  saw_text_ = true;
+  return Verdict::kForward;
+}
+
+StreamScan::Verdict StreamScan::forward_text() {
   saw_text_ = true;
   return Verdict::kForward;
 }
 
 StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
   auto parsed = json::parse(payload);
-  if (!parsed || !parsed->is_object()) return Verdict::kForward;
+  if (!parsed || !parsed->is_object()) return forward_text();
   auto& event = parsed->get_object();
   const auto* usage = json::find(event, "usage");
-  if (!usage || !usage->is_object()) return Verdict::kForward;  // the word stood in the text
+  if (!usage || !usage->is_object()) return forward_text();  // of something else inside the event
   const Usage counted = usage_of(event);
   // Each completion reports itself, in any order; a prompt that several share counts once. Text completions carry their
   // index, which counts through the first prompt's completions, then the second's.
@@ -127,7 +187,8 @@ StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
   if (!usage_only && choices->get_array()[0].is_object()) {
     index = json::int_or(choices->get_array()[0].get_object(), "index", index);
   }
-  if (index % choices_ == 0) {
+  if (!several_) usage_ = {};  // some engines count up from event to event
+  if (index % choices_ == 0 || !several_) {
     usage_.prompt_tokens += counted.prompt_tokens;
     usage_.cached_tokens += counted.cached_tokens;
   }
@@ -140,7 +201,7 @@ StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
     return Verdict::kDrop;
   }
   // The last event of a text completion carries its usage; with several completions only the sum makes sense.
-  if (!several_ && operation_ == Operation::kCompletion) return Verdict::kForward;
+  if (!several_ && (operation_ == Operation::kCompletion || !usage_wanted_)) return forward_text();
   last_usage_event_ = event;
   last_usage_event_["choices"] = json::array();
   event.erase("usage");
@@ -150,7 +211,7 @@ StreamScan::Verdict StreamScan::look_at_usage(std::string_view payload) {
 
 std::optional<std::string> StreamScan::final_usage() const {
   if (!usage_wanted_ || usage_events_ == 0 || last_usage_event_.empty()) return std::nullopt;
-  if (usage_events_ == 1 && !held_.empty()) return held_;
+  if ((usage_events_ == 1 || !several_) && !held_.empty()) return held_;
   json::object event = last_usage_event_;
   event["usage"] = json::object{{"completion_tokens", usage_.completion_tokens},
                                 {"prompt_tokens", usage_.prompt_tokens},

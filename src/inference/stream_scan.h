@@ -13,8 +13,8 @@ namespace llm::inference {
 class StreamScan {
  public:
   // `choices`: completions asked for each prompt (`n`). `several`: more than one completion comes, of one prompt or of
-  // many. `usage_wanted`: the client asked for the usage event.
-  StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted);
+  // many. `usage_wanted`: the client asked for the usage event. `model`: for messages.
+  StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted, std::string model);
 
   enum class Verdict { kForward, kDrop, kReplace, kDone, kError };
   // What to do with this payload. kReplace: `replacement()` goes instead. kError: `error()` says what the engine said.
@@ -32,12 +32,15 @@ class StreamScan {
 
  private:
   void find_finish_reason(std::string_view payload);
+  bool is_error(std::string_view payload);
+  Verdict forward_text();
   Verdict look_at_usage(std::string_view payload);
 
   Operation operation_;
   std::int64_t choices_;
   bool several_;
   bool usage_wanted_;
+  std::string model_;
   bool saw_text_ = false;
   std::int64_t usage_events_ = 0;
   Usage usage_;

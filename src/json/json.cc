@@ -1,11 +1,14 @@
 #include "json/json.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <utility>
 
+#include "base/byte_words.h"
 #include "base/strings.h"
 
 namespace llm::json {
@@ -131,10 +134,12 @@ std::size_t find_huge_number(std::string_view text) {
 
 }  // namespace
 
-Result<value> parse(std::string_view text, const ParseLimits& limits) {
+Result<value> parse(std::string_view text, const ParseLimits& limits, bj::storage_ptr storage) {
   bj::parse_options options;
   options.max_depth = limits.max_depth;
-  bj::parser parser({}, options);
+  std::array<unsigned char, 4096> scratch;
+  bj::parser parser({}, options, scratch.data(), scratch.size());
+  parser.reset(std::move(storage));
   bj::error_code error;
   const std::size_t consumed = parser.write(text.data(), text.size(), error);
   if (error) {
@@ -154,13 +159,15 @@ Result<value> parse(std::string_view text, const ParseLimits& limits) {
 
 namespace {
 
+constexpr std::size_t kFirstCapacity = 1024;  // bytes: most documents need no second allocation
+
 void append_value(std::string& out, const value& item);
 
 // The shortest text that reads back as the same number, and as a floating-point one: Boost.JSON itself writes 0.1 as
 // 1E-1, which is right and unreadable.
 void append_number(std::string& out, double number) {
   const std::size_t begin = out.size();
-  fmt::format_to(std::back_inserter(out), "{}", number);
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), number);
   if (out.find_first_of(".e", begin) == std::string::npos) out.append(".0");
 }
 
@@ -185,10 +192,10 @@ void append_value(std::string& out, const value& item) {
       out.append(item.get_bool() ? "true" : "false");
       break;
     case boost::json::kind::int64:
-      fmt::format_to(std::back_inserter(out), "{}", item.get_int64());
+      fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), item.get_int64());
       break;
     case boost::json::kind::uint64:
-      fmt::format_to(std::back_inserter(out), "{}", item.get_uint64());
+      fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), item.get_uint64());
       break;
     case boost::json::kind::double_:
       append_number(out, item.get_double());
@@ -216,15 +223,25 @@ void append_value(std::string& out, const value& item) {
 
 std::string write(const value& document) {
   std::string out;
+  out.reserve(kFirstCapacity);
   append_value(out, document);
   return out;
 }
 
 std::string write(const object& document) {
   std::string out;
+  out.reserve(kFirstCapacity);
   append_object(out, document);
   return out;
 }
+
+namespace {
+
+bool needs_escape(std::uint64_t word) {
+  return (bytes_below(word, 0x20) | bytes_equal(word, '"') | bytes_equal(word, '\\')) != 0;
+}
+
+}  // namespace
 
 void append_quoted(std::string& out, std::string_view text) {
   if (!valid_utf8(text)) return append_quoted(out, replace_invalid_utf8(text));
@@ -232,6 +249,8 @@ void append_quoted(std::string& out, std::string_view text) {
   out.push_back('"');
   std::size_t copied = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
+    while (i + 8 <= text.size() && !needs_escape(load_bytes(text.data() + i))) i += 8;
+    if (i == text.size()) break;
     const char c = text[i];
     if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') continue;
     out.append(text, copied, i - copied);

@@ -20,7 +20,9 @@ struct ParseLimits {
 // RFC 8259 text, strict: UTF-8, one value, no comments, no trailing data. The error is kMalformed and says line and
 // column (both from 1) and what was wrong there. Duplicate keys: the last one counts, and since requests are written
 // anew before they are forwarded, nobody behind us sees another one.
-Result<value> parse(std::string_view text, const ParseLimits& limits = {});
+// `storage`: where the document's memory comes from, which has to live as long as the document and what is moved out of
+// it.
+Result<value> parse(std::string_view text, const ParseLimits& limits = {}, boost::json::storage_ptr storage = {});
 
 std::string write(const value& document);
 std::string write(const object& document);

@@ -257,14 +257,14 @@ Error hub_error(const HttpHead& head, std::string_view what, bool had_token) {
         return make(
             ErrorCode::kPermissionDenied,
             fmt::format("{} is gated: accept its terms on the model's page at {}, then set a read token of that "
-                        "account ({})",
+                        "account as models.hub_token ({})",
                         what, where, had_token ? "the one in use has no access" : "none is set"));
       }
       if (!had_token) {
         return make(
             ErrorCode::kUnauthenticated,
             fmt::format("{} does not exist at {} or is private; check the spelling, or set a token that may read "
-                        "it",
+                        "it (models.hub_token)",
                         what, where));
       }
       return make(

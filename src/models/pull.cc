@@ -36,8 +36,15 @@ Result<Manifest> pull(ModelStore& store, const PullSettings& settings, const Pul
   const auto source = parse_pull_source(request.source);
   if (!source) return fail(source.error());
   report(progress, Phase::kResolving, 0, 0);
-  const auto plan = plan_download(settings, *source, cancelled);
+  auto plan = plan_download(settings, *source, cancelled);
   if (!plan) return fail(plan.error());
+  if (request.digest) {
+    if (plan->digest && *plan->digest != *request.digest) {
+      return fail(ErrorCode::kConflict, fmt::format("{} has SHA-256 {}, expected was {}", plan->label,
+                                                    plan->digest->hex(), request.digest->hex()));
+    }
+    plan->digest = request.digest;
+  }
   const ModelName name = request.name.value_or(ModelName{plan->suggested_name, std::string(kDefaultVersion)});
   if (auto ok = store.check_name(name, plan->size, plan->digest, request.replace); !ok)
     return fail(std::move(ok.error()));

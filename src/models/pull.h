@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "models/digest.h"
 #include "models/hub.h"
 #include "models/manifest.h"
 #include "models/progress.h"
@@ -15,6 +16,7 @@ namespace llm::models {
 struct PullRequest {
   std::string source;                            // see pull_source.h
   std::optional<ModelName> name = std::nullopt;  // default: made from the repository's or file's name
+  std::optional<Digest> digest = std::nullopt;   // refuse any other file
   bool replace = false;                          // let the name point to the new file even if it has another one now
   std::optional<json::object> settings = std::nullopt;
   friend bool operator==(const PullRequest&, const PullRequest&) = default;

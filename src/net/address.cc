@@ -127,12 +127,12 @@ Error connect_error(const Endpoint& endpoint, bool timed_out, const CancelToken&
 std::string Endpoint::authority() const {
   if (!unix_path.empty()) return "localhost";
   const std::string name = host.find(':') == std::string::npos ? host : "[" + host + "]";
-  return port == (tls ? 443 : 80) ? name : fmt::format("{}:{}", name, port);
+  return port == (tls ? 443 : 80) ? name : name + ":" + std::to_string(port);
 }
 
 std::string Endpoint::text() const {
   if (!unix_path.empty()) return "unix:" + unix_path;
-  return fmt::format("{}://{}{}", tls ? "https" : "http", authority(), base_path);
+  return (tls ? "https://" : "http://") + authority() + base_path;
 }
 
 Result<Endpoint> parse_endpoint(std::string_view url) {

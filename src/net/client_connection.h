@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -22,8 +23,9 @@ class ClientConnection {
 
   // Sends a request and waits for the head of its answer.
   Task<Result<void>> exchange(const ClientRequest& request, const Endpoint& endpoint, CancelToken cancel);
-  // Body bytes that arrived, swapped into `chunk`; none at the end of the body. `stall`: see ClientRequest.
-  Task<Result<void>> read(std::string& chunk, CancelToken cancel, std::chrono::milliseconds stall);
+  // Body bytes that arrived, swapped into `chunk`; none at the end of the body. `stall`: see ClientRequest. `cancel`
+  // lives until this returns.
+  Task<Result<std::string_view>> read(std::string& chunk, const CancelToken& cancel, std::chrono::milliseconds stall);
 
   // Is the last answer complete and the connection fit for another request?
   bool reusable() const { return parser_.done() && parser_.keep_alive() && input_.data().empty() && !input_.ended(); }
@@ -37,7 +39,7 @@ class ClientConnection {
 
  private:
   Task<Result<void>> write(std::string head, std::string_view body, const CancelToken& cancel);
-  Task<Result<void>> wait_more(const CancelToken& cancel);
+  Result<void> end_wait(const CancelToken& cancel) const;
   Result<void> feed();
   void arm(std::chrono::milliseconds timeout);
 
@@ -68,10 +70,12 @@ class ClientPool : public std::enable_shared_from_this<ClientPool> {
 
  private:
   struct Idle {
+    Idle(std::unique_ptr<ClientConnection> kept, std::function<void()> on_expiry)
+        : connection(std::move(kept)), expiry(std::move(on_expiry)) {}
     std::unique_ptr<ClientConnection> connection;
-    std::unique_ptr<Deadline> expiry;
+    Deadline expiry;
   };
-  void drop_later(std::string key, const ClientConnection* connection);
+  void drop_later(const ClientConnection* connection);
 
   Loop& loop_;
   ClientSettings settings_;

@@ -20,6 +20,10 @@ void Headers::set(std::string_view name, std::string_view value) {
   add(name_copy, value_copy);
 }
 
+bool Headers::has_name(const Entry& entry, std::string_view name) const {
+  return entry.name_size == name.size() && iequals(std::string_view(bytes_).substr(entry.offset, name.size()), name);
+}
+
 Headers::Field Headers::at(std::size_t index) const {
   const Entry& entry = entries_[index];
   const std::string_view all(bytes_);
@@ -28,20 +32,20 @@ Headers::Field Headers::at(std::size_t index) const {
 
 std::optional<std::string_view> Headers::get(std::string_view name) const {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (entries_[i].name_size == name.size() && iequals(at(i).name, name)) return at(i).value;
+    if (has_name(entries_[i], name)) return at(i).value;
   }
   return std::nullopt;
 }
 
 std::size_t Headers::count(std::string_view name) const {
   std::size_t found = 0;
-  for (std::size_t i = 0; i < entries_.size(); ++i) found += iequals(at(i).name, name) ? 1 : 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) found += has_name(entries_[i], name) ? 1 : 0;
   return found;
 }
 
 bool Headers::has_token(std::string_view name, std::string_view token) const {
   for (std::size_t i = 0; i < entries_.size(); ++i) {
-    if (!iequals(at(i).name, name)) continue;
+    if (!has_name(entries_[i], name)) continue;
     for (const auto element : split(at(i).value, ',')) {
       if (iequals(trim(element), token)) return true;
     }

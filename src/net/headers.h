@@ -37,6 +37,8 @@ class Headers {
     std::uint32_t name_size;
     std::uint32_t value_size;
   };
+  bool has_name(const Entry& entry, std::string_view name) const;
+
   std::string bytes_;
   std::vector<Entry> entries_;
 };

@@ -85,9 +85,7 @@ const Headers& ClientResponse::headers() const {
 }
 
 Task<Result<std::string_view>> ClientResponse::read() {
-  auto done = co_await connection_->read(chunk_, cancel_, stall_timeout_);
-  if (!done) co_return fail(done.error());
-  co_return std::string_view(chunk_);
+  return connection_->read(chunk_, cancel_, stall_timeout_);
 }
 
 Task<Result<std::string>> ClientResponse::read_all(std::size_t most) {
@@ -96,6 +94,8 @@ Task<Result<std::string>> ClientResponse::read_all(std::size_t most) {
     auto piece = co_await read();
     if (!piece) co_return fail(piece.error());
     if (piece->empty()) co_return all;
+    // The usual answer comes as one piece and needs no copy.
+    if (all.empty() && connection_->parser().done() && piece->size() <= most) co_return std::move(chunk_);
     if (piece->size() > most - all.size()) {
       co_return fail(ErrorCode::kPayloadTooLarge, fmt::format("the answer is larger than {} bytes", most));
     }

@@ -18,7 +18,7 @@ struct ClientSettings {
   MessageLimits message{.max_header_bytes = 64 * 1024, .max_header_count = 200, .max_body_bytes = 1ULL << 40};
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds idle_timeout{4'000};  // pooled connections; below llama-server's 5 s
-  std::size_t idle_per_endpoint = 64;             // 0: none is kept
+  std::size_t idle_per_endpoint = 256;            // 0: none is kept
 };
 
 struct ClientRequest {

@@ -272,11 +272,25 @@ Task<Result<void>> Connection::write_once(std::span<const std::string_view> piec
   wait_for(Waiting::kWrite);
   auto written = co_await transport_->write(pieces);
   wait_for(Waiting::kNothing);
-  if (!written) {
-    write_failed_ = true;
-    if (exchange_) exchange_->cancel_.cancel();
-  }
+  if (!written) write_broke();
   co_return written;
+}
+
+void Connection::write_broke() {
+  write_failed_ = true;
+  if (exchange_) exchange_->cancel_.cancel();
+}
+
+std::optional<Result<void>> Connection::write_now(std::span<std::string_view>& pieces) {
+  if (write_failed_ || upgraded_) return fail(ErrorCode::kCancelled, "the client is gone");
+  const auto sent = transport_->try_write(pieces);
+  if (!sent) {
+    write_broke();
+    return fail(sent.error());
+  }
+  cut_front(pieces, *sent);
+  if (!pieces.empty()) return std::nullopt;
+  return Result<void>();
 }
 
 Task<Result<void>> Connection::write(std::span<const std::string_view> pieces) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "net/http_server.h"
@@ -25,8 +26,12 @@ class Connection {
   Task<void> linger();
   std::string& start_head(int status);  // out_ with the status line and the date
   Task<void> refuse(int status, std::string_view reason);
+  // Writes without waiting: the outcome, or nothing if the client takes no more now. Then write() has to send what is
+  // left of `pieces`. Nearly every answer and event fits the socket's buffer and costs no coroutine and no deadline.
+  std::optional<Result<void>> write_now(std::span<std::string_view>& pieces);
   Task<Result<void>> write(std::span<const std::string_view> pieces);
   Task<Result<void>> write_once(std::span<const std::string_view> pieces);
+  void write_broke();
   void wait_for(Waiting what);
   void on_deadline();
   const ServerSettings& settings() const { return server_.settings_; }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <fmt/compile.h>
 #include <fmt/format.h>
@@ -10,7 +11,10 @@ namespace {
 // Names and values come from handlers, which may repeat what a client sent: a line break would end the field.
 void append_field(std::string& out, std::string_view name, std::string_view value) {
   const auto append = [&out](std::string_view text) {
-    for (const char c : text) out.push_back(static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c);
+    const std::size_t begin = out.size();
+    out.append(text);
+    const auto control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; };
+    if (std::ranges::count_if(text, control) > 0) std::replace_if(out.begin() + begin, out.end(), control, ' ');
   };
   append(name);
   out.append(": ");
@@ -111,13 +115,15 @@ Task<Result<void>> Exchange::respond(int status, std::string_view content_type, 
   out.append("\r\n");
   if (bodiless_) body = {};
   bytes_sent_ = body.size();
-  const std::array<std::string_view, 2> pieces{out, body};
-  auto written = co_await connection_.write(pieces);
+  std::array<std::string_view, 2> pieces{out, body};
+  std::span<std::string_view> rest(pieces);
+  auto now = connection_.write_now(rest);
+  auto written = now ? std::move(*now) : co_await connection_.write(rest);
   finished_ = written.has_value();
   co_return written;
 }
 
-Task<Result<void>> Exchange::begin_stream(int status, std::string_view content_type) {
+Task<Result<void>> Exchange::begin_stream(int status, std::string_view content_type, std::string_view first) {
   if (started()) co_return answered_twice();
   chunked_ = connection_.parser_.version() == 11;
   if (!chunked_) close_after_ = true;  // HTTP/1.0 knows no chunks: the end of the connection ends the body
@@ -125,34 +131,37 @@ Task<Result<void>> Exchange::begin_stream(int status, std::string_view content_t
   if (bodiless_ && method() != "HEAD") chunked_ = false;  // 204 and 304 have no framing (RFC 9112 section 6.1)
   if (chunked_) out.append("Transfer-Encoding: chunked\r\n");
   out.append("\r\n");
-  const std::array<std::string_view, 1> pieces{out};
-  co_return co_await connection_.write(pieces);
+  co_return co_await send(out, first, {});
 }
 
 Task<Result<void>> Exchange::write(std::string_view data) {
-  if (!started() || finished_) co_return fail(ErrorCode::kInternal, "no answer is being streamed");
-  if (data.empty() || bodiless_) co_return Result<void>();
-  bytes_sent_ += data.size();
-  if (!chunked_) {
-    const std::array<std::string_view, 1> pieces{data};
-    co_return co_await connection_.write(pieces);
-  }
-  std::array<char, 20> size{};
-  const auto end = fmt::format_to(size.begin(), FMT_COMPILE("{:x}\r\n"), data.size());
-  const std::array<std::string_view, 3> pieces{
-      std::string_view(size.data(), static_cast<std::size_t>(end - size.begin())), data, "\r\n"};
-  co_return co_await connection_.write(pieces);
+  return send({}, data, {});
 }
 
-Task<Result<void>> Exchange::end_stream() {
+Task<Result<void>> Exchange::end_stream(std::string_view last) {
   if (!started() || finished_) co_return fail(ErrorCode::kInternal, "no answer is being streamed");
-  Result<void> written;
-  if (chunked_ && !bodiless_) {
-    const std::array<std::string_view, 1> pieces{"0\r\n\r\n"};
-    written = co_await connection_.write(pieces);
-  }
+  auto written = co_await send({}, last, chunked_ && !bodiless_ ? "0\r\n\r\n" : std::string_view());
   finished_ = written.has_value() && !connection_.write_failed_;
   co_return written;
+}
+
+// One write of bytes that are framed already, data that becomes a chunk, and more framed bytes.
+Task<Result<void>> Exchange::send(std::string_view before, std::string_view data, std::string_view after) {
+  if (!started() || finished_) co_return fail(ErrorCode::kInternal, "no answer is being streamed");
+  if (bodiless_) data = {};
+  bytes_sent_ += data.size();
+  std::array<char, 20> size{};
+  std::array<std::string_view, 5> pieces{before, {}, data, {}, after};
+  if (chunked_ && !data.empty()) {
+    const auto end = fmt::format_to(size.begin(), FMT_COMPILE("{:x}\r\n"), data.size());
+    pieces[1] = std::string_view(size.data(), static_cast<std::size_t>(end - size.begin()));
+    pieces[3] = "\r\n";
+  }
+  std::span<std::string_view> rest(pieces);
+  cut_front(rest, 0);
+  if (rest.empty()) co_return Result<void>();
+  if (auto now = connection_.write_now(rest)) co_return std::move(*now);
+  co_return co_await connection_.write(rest);
 }
 
 Task<Result<Upgraded>> Exchange::upgrade(std::string_view protocol) {

@@ -73,10 +73,11 @@ class Exchange {
   Task<Result<void>> respond(int status, std::string_view content_type, std::string_view body);
 
   // A chunked answer, written as it comes (for HTTP/1.0 ended by closing, for HEAD the head alone). A failed write
-  // means that the client is gone.
-  Task<Result<void>> begin_stream(int status, std::string_view content_type);
+  // means that the client is gone. The first and the last bytes, if they are at hand, share a packet with the head and
+  // the end.
+  Task<Result<void>> begin_stream(int status, std::string_view content_type, std::string_view first = {});
   Task<Result<void>> write(std::string_view data);
-  Task<Result<void>> end_stream();
+  Task<Result<void>> end_stream(std::string_view last = {});
 
   // Answers 101 with response_headers() and hands the connection over: only for the time of the handler, which
   // cancelled() asks to end. Bytes sent before the 101 are a violation: kMalformed, answer 400.
@@ -93,6 +94,7 @@ class Exchange {
  private:
   friend class Connection;
   std::string& head(int status, std::string_view content_type);
+  Task<Result<void>> send(std::string_view before, std::string_view data, std::string_view after);
 
   Connection& connection_;
   Headers response_headers_;

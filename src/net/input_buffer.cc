@@ -117,10 +117,9 @@ void InputBuffer::on_readable(const std::shared_ptr<State>& state, const Result<
   }
   state->ended = end;
   if (end && !state->waiting && state->on_end) std::exchange(state->on_end, nullptr)();
-  if (state->fresh > 0 || end) {
-    if (state->waiting) state->arrived.notify();
-  }
   pump(state);
+  // Last, and without a detour through the loop's queue: what waits goes on inside.
+  if (state->waiting && (state->fresh > 0 || end)) state->arrived.resume();
 }
 
 }  // namespace llm::net

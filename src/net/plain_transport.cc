@@ -5,6 +5,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <vector>
 
 #include "net/transport.h"
 
@@ -48,41 +49,37 @@ class PlainTransport final : public Transport {
     }
   }
 
-  Task<Result<void>> write(std::span<const std::string_view> pieces) override {
-    // The common write fits the socket buffer: one system call, no suspension.
+  Result<std::size_t> try_write(std::span<const std::string_view> pieces) override {
     std::array<iovec, 16> vectors;
-    std::size_t piece = 0;
-    std::size_t offset = 0;  // bytes of pieces[piece] already sent
-    while (true) {
-      std::size_t count = 0;
-      for (std::size_t i = piece; i < pieces.size() && count < vectors.size(); ++i) {
-        const auto rest = i == piece ? pieces[i].substr(offset) : pieces[i];
-        if (rest.empty()) continue;
-        vectors[count++] = {const_cast<char*>(rest.data()), rest.size()};
-      }
-      if (count == 0) co_return Result<void>();
-      msghdr message{};
-      message.msg_iov = vectors.data();
-      message.msg_iovlen = count;
-      ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (sent < 0) {
-        if (errno == EINTR) continue;
-        if (errno != EAGAIN && errno != EWOULDBLOCK) co_return fail(socket_error(errno, "writing to the connection"));
-        const auto waited = co_await socket_.async_wait(Socket::wait_write, use_tuple);
-        if (std::get<0>(waited)) co_return fail(ErrorCode::kCancelled, "connection closed while writing");
-        continue;
-      }
-      while (sent > 0) {
-        const std::size_t left = pieces[piece].size() - offset;
-        const std::size_t step = std::min(left, static_cast<std::size_t>(sent));
-        offset += step;
-        sent -= static_cast<ssize_t>(step);
-        if (offset == pieces[piece].size()) {
-          ++piece;
-          offset = 0;
-        }
-      }
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < pieces.size() && count < vectors.size(); ++i) {
+      if (!pieces[i].empty()) vectors[count++] = {const_cast<char*>(pieces[i].data()), pieces[i].size()};
     }
+    if (count == 0) return std::size_t{0};
+    msghdr message{};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = count;
+    while (true) {
+      const ssize_t sent = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent >= 0) return static_cast<std::size_t>(sent);
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return std::size_t{0};
+      if (errno != EINTR) return fail(socket_error(errno, "writing to the connection"));
+    }
+  }
+
+  Task<Result<void>> write(std::span<const std::string_view> pieces) override {
+    std::vector<std::string_view> copies(pieces.begin(), pieces.end());
+    std::span<std::string_view> rest(copies);
+    cut_front(rest, 0);
+    while (!rest.empty()) {
+      const auto sent = try_write(rest);
+      if (!sent) co_return fail(sent.error());
+      cut_front(rest, *sent);
+      if (*sent > 0) continue;
+      const auto waited = co_await socket_.async_wait(Socket::wait_write, use_tuple);
+      if (std::get<0>(waited)) co_return fail(ErrorCode::kCancelled, "connection closed while writing");
+    }
+    co_return Result<void>();
   }
 
   void shutdown_write() override {
@@ -100,6 +97,14 @@ class PlainTransport final : public Transport {
 };
 
 }  // namespace
+
+void cut_front(std::span<std::string_view>& pieces, std::size_t bytes) {
+  while (!pieces.empty() && bytes >= pieces.front().size()) {
+    bytes -= pieces.front().size();
+    pieces = pieces.subspan(1);
+  }
+  if (!pieces.empty()) pieces.front().remove_prefix(bytes);
+}
 
 std::unique_ptr<Transport> make_plain_transport(Socket socket) {
   return std::make_unique<PlainTransport>(std::move(socket));

@@ -25,6 +25,9 @@ class Transport {
   virtual void async_readable(std::function<void(Result<void>)> handler) = 0;
   // Takes what is there without waiting: nullopt if nothing is, 0 at the end of the stream.
   virtual Result<std::optional<std::size_t>> try_read(std::span<char> buffer) = 0;
+  // Hands over what the connection takes without waiting: how many bytes of the pieces, 0 if none now. A transport that
+  // cannot do that takes none.
+  virtual Result<std::size_t> try_write(std::span<const std::string_view>) { return std::size_t{0}; }
   // All pieces as one write, in order. One writer at a time. A slow reader at the other end suspends the caller.
   virtual Task<Result<void>> write(std::span<const std::string_view> pieces) = 0;
   // Ends the sending side only: the peer reads what was written and then the end of the stream. Not for TLS, where it
@@ -33,6 +36,9 @@ class Transport {
   // Ends everything that is pending with kCancelled. Idempotent.
   virtual void close() = 0;
 };
+
+// Cuts the first `bytes` off the pieces; those that are used up go.
+void cut_front(std::span<std::string_view>& pieces, std::size_t bytes);
 
 // Takes over a connected, non-blocking socket. TCP sockets get TCP_NODELAY.
 std::unique_ptr<Transport> make_plain_transport(Socket socket);

@@ -32,6 +32,10 @@ void WebSocket::wake_writer() {
   writer_wake_.notify();
 }
 
+void WebSocket::wake_senders() {
+  drained_.update([](std::uint64_t& count) { ++count; });
+}
+
 void WebSocket::abort() {
   ended_ = true;
   closing_ = true;
@@ -39,6 +43,7 @@ void WebSocket::abort() {
   transport_->close();
   input_->interrupt();
   wake_writer();
+  wake_senders();
 }
 
 void WebSocket::close(std::uint16_t code, std::string_view reason) {
@@ -46,7 +51,9 @@ void WebSocket::close(std::uint16_t code, std::string_view reason) {
   closing_ = true;
   append_close(outbox_, code, reason);
   ping_.clear();
+  if (write_deadline_.armed()) loop_.wheel().arm(write_deadline_, settings_.close_timeout);
   wake_writer();
+  wake_senders();
   input_->interrupt();  // receive() returns
 }
 
@@ -60,24 +67,37 @@ Task<void> WebSocket::run_writer() {
     }
     sending.swap(outbox_);
     outbox_.clear();
-    loop_.wheel().arm(write_deadline_, settings_.write_timeout);
+    loop_.wheel().arm(write_deadline_, closing_ ? settings_.close_timeout : settings_.write_timeout);
     const std::array<std::string_view, 1> pieces{sending};
     const auto written = co_await transport_->write(pieces);
     write_deadline_.clear();
     sending.clear();
-    drained_.update([](std::uint64_t& count) { ++count; });
+    wake_senders();
     if (!written) {
       abort();
       break;
     }
   }
-  drained_.update([](std::uint64_t& count) { ++count; });
 }
 
 Task<void> WebSocket::finish() {
-  Deadline last([this] { input_->interrupt(); });
+  bool late = false;
+  Deadline last([this, &late] {
+    late = true;
+    input_->interrupt();
+  });
   loop_.wheel().arm(last, settings_.close_timeout);
-  while (!peer_closed_ && !ended_ && !input_->ended() && co_await input_->wait_more()) take_input();
+  while (!peer_closed_ && !ended_ && !late) {
+    // The peer's close frame may be here already; and an interruption meant for receive() says nothing.
+    if (!input_->data().empty()) {
+      take_input();
+      inbox_.clear();
+    } else if (input_->ended()) {
+      break;
+    } else {
+      co_await input_->wait_more();
+    }
+  }
   abort();
 }
 
@@ -133,14 +153,13 @@ Task<std::optional<WebSocket::Message>> WebSocket::receive() {
   }
 }
 
-Task<bool> WebSocket::send(std::string_view text) {
-  const std::string owned(text);  // the caller's text may go while this waits
+Task<bool> WebSocket::send(std::string text) {
   while (!closing_ && outbox_.size() > settings_.queue_bytes) {
     const auto seen = drained_.get().version;
     co_await drained_.changed(seen, {}, std::nullopt);
   }
   if (closing_) co_return false;
-  append_frame(outbox_, WebSocketOpcode::kText, owned);
+  append_frame(outbox_, WebSocketOpcode::kText, text);
   wake_writer();
   co_return true;
 }

@@ -19,7 +19,7 @@ struct WebSocketSettings {
   std::size_t queue_bytes = 1024 * 1024;            // unsent bytes before senders wait
   std::chrono::milliseconds ping_interval{30'000};  // without a sign of life for two of them the peer is gone
   std::chrono::milliseconds write_timeout{60'000};
-  std::chrono::milliseconds close_timeout{2'000};  // for the peer's close frame
+  std::chrono::milliseconds close_timeout{2'000};  // for the peer to take our close frame, then to send its own
 };
 
 // A WebSocket after its handshake (RFC 6455), server side. One coroutine receives, any number send; everything queued
@@ -46,7 +46,7 @@ class WebSocket {
 
   // Queues a text message. Waits while more than queue_bytes are unsent, so a slow reader slows its own generations and
   // nothing else. False once the connection is closing: stop producing.
-  Task<bool> send(std::string_view text);
+  Task<bool> send(std::string text);
 
   // Starts the closing handshake; idempotent. The code of the first call counts.
   void close(std::uint16_t code, std::string_view reason);
@@ -57,6 +57,7 @@ class WebSocket {
   void take_input();
   void on_event(const WebSocketEvent& event);
   void wake_writer();
+  void wake_senders();
 
   Loop& loop_;
   std::unique_ptr<Transport> transport_;

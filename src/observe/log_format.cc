@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <ctime>
+#include <fmt/compile.h>
 #include <fmt/format.h>
 #include <iterator>
 #include <variant>
@@ -110,7 +111,7 @@ void append_text_value(std::string& out, std::string_view text) {
 void append_number(std::string& out, double number, bool json) {
   const bool quote = json && !std::isfinite(number);
   if (quote) out.push_back('"');
-  fmt::format_to(std::back_inserter(out), "{}", number);
+  fmt::format_to(std::back_inserter(out), FMT_COMPILE("{}"), number);
   if (quote) out.push_back('"');
 }
 

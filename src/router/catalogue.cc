@@ -9,12 +9,29 @@
 namespace llm::router {
 namespace {
 
+constexpr std::size_t kLongestShown = 200;  // bytes of a wrong name that a message repeats
+
 // What clients see: the version only where it is not the default one.
 std::string shown_name(const models::ModelName& name) {
   return name.version == models::kDefaultVersion ? name.name : models::to_string(name);
 }
 
 }  // namespace
+
+Result<void> check_servable(const CatalogueEntry& entry) {
+  const auto& spec = *entry.spec;
+  if (!entry.external.empty() && !spec.external) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("model \"{}\" is served by the engine \"{}\", which engines.external does not list",
+                            spec.model, entry.external));
+  }
+  if (!spec.external && spec.file.empty()) {
+    return fail(ErrorCode::kUnavailable,
+                fmt::format("the file of model \"{}\" is missing from the store; remove the model and get it again",
+                            spec.model));
+  }
+  return {};
+}
 
 Catalogue::Catalogue(models::ModelStore& store, BlockingPool& pool, CatalogueSettings settings)
     : store_(store), pool_(pool), settings_(std::move(settings)) {}
@@ -27,12 +44,13 @@ const engines::ModelSettings* Catalogue::settings_for(const models::ModelName& n
 }
 
 Result<std::shared_ptr<const CatalogueSnapshot>> Catalogue::read() const {
+  const auto begin = std::chrono::steady_clock::now();
   auto listing = store_.list();
   if (!listing) return fail(listing.error());
   auto aliases = store_.aliases();
   if (!aliases) return fail(aliases.error());
   auto snapshot = std::make_shared<CatalogueSnapshot>();
-  snapshot->read_at = std::chrono::steady_clock::now();
+  snapshot->read_at = begin;
   const auto add = [&](std::shared_ptr<CatalogueEntry> entry, std::initializer_list<std::string> names) {
     snapshot->entries.push_back(entry);
     for (const auto& name : names) snapshot->by_name.emplace(name, entry);
@@ -93,15 +111,24 @@ bool Catalogue::is_old(const CatalogueSnapshot& snapshot) const {
   return stale_.load(std::memory_order_acquire) || std::chrono::steady_clock::now() - snapshot.read_at > kRefresh;
 }
 
+// Does this request have to read the store? When the snapshot is merely old, the first one to notice does it and the
+// others go on with what there is: otherwise all that arrive in that moment would queue for the same answer.
+bool Catalogue::claim_refresh(const CatalogueSnapshot& snapshot) {
+  if (stale_.load(std::memory_order_acquire)) return true;
+  return is_old(snapshot) && !aged_refresh_.exchange(true, std::memory_order_acq_rel);
+}
+
 Task<Result<std::shared_ptr<const CatalogueSnapshot>>> Catalogue::refresh() {
   stale_.store(false, std::memory_order_release);
   auto snapshot = co_await pool_.run([this] { return read(); });
+  aged_refresh_.store(false, std::memory_order_release);
   if (!snapshot) {
     stale_.store(true, std::memory_order_release);
     co_return snapshot;
   }
   const std::lock_guard lock(mutex_);
-  snapshot_ = *snapshot;
+  // Two may read at once; the one that began later knows more.
+  if (!snapshot_ || snapshot_->read_at <= (*snapshot)->read_at) snapshot_ = *snapshot;
   co_return snapshot;
 }
 
@@ -131,7 +158,7 @@ Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::stri
   auto snapshot = current();
   bool refreshed = false;
   while (true) {
-    if (!snapshot || (is_old(*snapshot) && !refreshed)) {
+    if (!snapshot || (!refreshed && claim_refresh(*snapshot))) {
       auto read = co_await refresh();
       if (!read) co_return fail(read.error());
       snapshot = *read;
@@ -158,10 +185,14 @@ Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::stri
                    "no model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`",
                    "/model");
   }
-  std::vector<std::string> known;
-  for (const auto& [key, entry] : snapshot->by_name) known.push_back(key);
-  const auto near = nearest(name, known);
-  const std::string shown = name.size() > 200 || !valid_utf8(name) ? "" : fmt::format(" \"{}\"", name);
+  const bool plausible = name.size() <= kLongestShown && valid_utf8(name);
+  std::vector<std::string> near;
+  if (plausible) {  // the search costs more the longer the name is
+    std::vector<std::string> known;
+    for (const auto& [key, entry] : snapshot->by_name) known.push_back(key);
+    near = nearest(name, known);
+  }
+  const std::string shown = plausible ? fmt::format(" \"{}\"", name) : "";
   co_return fail(ErrorCode::kNotFound,
                  fmt::format("model{} is not installed{}. See `llm-mcp list`; get it with `llm-mcp pull hf:owner/repo` "
                              "or `llm-mcp import FILE --name NAME`",

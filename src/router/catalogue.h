@@ -30,6 +30,9 @@ struct CatalogueEntry {
   std::string external;                             // name of the external engine that serves it, else empty
 };
 
+// Is everything there to serve it? kUnavailable: its file is gone, or its engine is not configured.
+Result<void> check_servable(const CatalogueEntry& entry);
+
 // All names at one moment. Immutable.
 struct CatalogueSnapshot {
   std::vector<std::shared_ptr<const CatalogueEntry>> entries;  // by canonical name
@@ -62,6 +65,7 @@ class Catalogue {
   Result<std::shared_ptr<const CatalogueSnapshot>> read() const;
   std::shared_ptr<const CatalogueSnapshot> current() const;
   bool is_old(const CatalogueSnapshot& snapshot) const;
+  bool claim_refresh(const CatalogueSnapshot& snapshot);
   std::shared_ptr<const CatalogueEntry> dynamic_external(std::string_view name) const;
   const engines::ModelSettings* settings_for(const models::ModelName& name) const;
 
@@ -71,6 +75,7 @@ class Catalogue {
   mutable std::mutex mutex_;
   std::shared_ptr<const CatalogueSnapshot> snapshot_;  // guarded; shared with readers
   std::atomic<bool> stale_{true};
+  std::atomic<bool> aged_refresh_{false};  // a request reads the store anew only because the snapshot is old
 };
 
 }  // namespace llm::router

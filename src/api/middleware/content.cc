@@ -33,7 +33,7 @@ Task<Result<void>> read_json_body(Call& call) {
     co_return fail(ErrorCode::kUnsupportedMediaType,
                    "the body has no type; send the header \"Content-Type: application/json\"");
   }
-  auto document = json::parse(exchange.body());
+  auto document = json::parse(exchange.body(), {}, call.body.storage());
   if (!document) co_return fail(document.error());
   if (!document->is_object()) co_return fail(ErrorCode::kInvalidArgument, "expected a JSON object as the body");
   call.body = std::move(document->get_object());

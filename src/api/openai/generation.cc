@@ -1,4 +1,6 @@
 // /v1/chat/completions and /v1/completions: the engine's answer passes through, event by event or whole.
+#include <algorithm>
+
 #include "api/event_stream.h"
 #include "api/handlers.h"
 #include "base/strings.h"
@@ -20,11 +22,16 @@ class PassThrough final : public inference::Sink {
 // Takes our extension keep_alive out of the body.
 Result<std::optional<json::Duration>> take_keep_alive(json::object& body) {
   const auto* given = json::find(body, "keep_alive");
-  if (!given || given->is_null()) return std::nullopt;
+  if (!given) return std::nullopt;
+  if (given->is_null()) {
+    body.erase("keep_alive");
+    return std::nullopt;
+  }
   std::optional<std::int64_t> ms;
   if (given->is_number()) {
-    ms = static_cast<std::int64_t>(given->to_number<double>() * 1000);
-    if (*ms < 0) ms = json::Duration::kNever;
+    constexpr double kMostSeconds = 1e9;  // thirty years; more would not fit
+    const double seconds = given->to_number<double>();
+    ms = seconds < 0 ? json::Duration::kNever : static_cast<std::int64_t>(std::min(seconds, kMostSeconds) * 1000);
   } else if (given->is_string()) {
     const auto& text = given->get_string();
     ms = parse_duration_ms({text.data(), text.size()});
@@ -55,7 +62,8 @@ Task<Result<void>> generate(Call& call, inference::Operation operation) {
   request.keep_alive = *keep_alive;
   const auto stream = bool_member(request.body, "stream", "/stream");
   if (!stream) co_return fail(stream.error());
-  request.stream = *stream;
+  const bool generates = operation == inference::Operation::kChat || operation == inference::Operation::kCompletion;
+  request.stream = *stream && generates;  // other answers have no pieces
   if (const auto* options = json::find(request.body, "stream_options"); options && options->is_object()) {
     const auto wanted = bool_member(options->get_object(), "include_usage", "/stream_options/include_usage");
     if (!wanted) co_return fail(wanted.error());

@@ -23,66 +23,68 @@ Task<void> WebSocketSession::run() {
     auto message = co_await socket_.receive();
     if (!message) break;
     if (message->text) {
-      on_message(message->payload);
+      co_await on_message(std::move(message->payload));
     } else {
-      reply_error(nullptr, {ErrorCode::kInvalidArgument, "send JSON as text messages, not binary ones", {}, {}, 0});
+      co_await reply_error(nullptr, {ErrorCode::kInvalidArgument, "send JSON as text messages, not binary ones", {}, {}, 0});
     }
   }
-  for (const auto& [id, cancel] : running_) cancel.cancel();
+  const auto running = running_;  // a copy: what is cancelled takes itself off the list
+  for (const auto& [id, cancel] : running) cancel.cancel();
   co_await tasks_.join();
   co_await writer_.join();
   co_await socket_.finish();
 }
 
-void WebSocketSession::on_message(std::string_view text) {
+// Replies are awaited here, one after the other: a client that sends without reading stops being read.
+Task<void> WebSocketSession::on_message(std::string text) {
   auto document = json::parse(text);
   if (!document) {
-    reply_error(nullptr, document.error());
-    return;
+    co_await reply_error(nullptr, document.error());
+    co_return;
   }
   if (!document->is_object()) {
-    reply_error(nullptr, {ErrorCode::kInvalidArgument, "expected a JSON object", {}, {}, 0});
-    return;
+    co_await reply_error(nullptr, {ErrorCode::kInvalidArgument, "expected a JSON object", {}, {}, 0});
+    co_return;
   }
   auto& message = document->get_object();
   const std::string type(json::string_or(message, "type"));
   const auto* given_id = json::find(message, "id");
   const json::value id = given_id ? *given_id : json::value();
   if (type == "ping") {
-    reply({{"type", "pong"}, {"id", id}});
-    return;
+    co_await reply({{"type", "pong"}, {"id", id}});
+    co_return;
   }
   if (type != "generate" && type != "chat" && type != "cancel") {
-    reply_error(
+    co_await reply_error(
         id,
         {ErrorCode::kInvalidArgument, "expected one of \"generate\", \"chat\", \"cancel\", \"ping\"", "/type", {}, 0});
-    return;
+    co_return;
   }
   if (!id.is_string() || id.get_string().empty() || id.get_string().size() > 256) {
-    reply_error(
+    co_await reply_error(
         id,
         {ErrorCode::kInvalidArgument, "expected a text of 1 to 256 bytes that names this generation", "/id", {}, 0});
-    return;
+    co_return;
   }
   std::string name(id.get_string().data(), id.get_string().size());
   const auto running = running_.find(name);
   if (type == "cancel") {
     if (running == running_.end()) {
-      reply_error(id, {ErrorCode::kNotFound, "no generation of that id is running", "/id", {}, 0});
+      co_await reply_error(id, {ErrorCode::kNotFound, "no generation of that id is running", "/id", {}, 0});
     } else {
       const CancelSource source = running->second;
       source.cancel();
     }
-    return;
+    co_return;
   }
   if (running != running_.end()) {
-    reply_error(id, {ErrorCode::kAlreadyExists, "a generation of that id is running", "/id", {}, 0});
-    return;
+    co_await reply_error(id, {ErrorCode::kAlreadyExists, "a generation of that id is running", "/id", {}, 0});
+    co_return;
   }
   if (running_.size() >= kMostGenerations) {
-    reply_error(id,
+    co_await reply_error(id,
                 {ErrorCode::kOverloaded, fmt::format("{} generations run on this socket", running_.size()), {}, {}, 1});
-    return;
+    co_return;
   }
   message.erase("type");
   message.erase("id");
@@ -102,8 +104,7 @@ Task<void> WebSocketSession::generate(std::string id, json::object request, Canc
     json::object message{{"type", event.contains("text") ? "token" : "loading"}, {"id", id}};
     for (const auto& member : event) message[member.key()] = member.value();
     tokens = json::int_or(message, "tokens", tokens);
-    const std::string text = json::write(message);
-    if (!co_await socket_.send(text)) co_return fail(ErrorCode::kCancelled, "the client is gone");
+    if (!co_await socket_.send(json::write(message))) co_return fail(ErrorCode::kCancelled, "the client is gone");
     co_return Result<void>();
   };
   request["stream"] = true;
@@ -125,26 +126,20 @@ Task<void> WebSocketSession::generate(std::string id, json::object request, Canc
     last["type"] = "error";
     last["id"] = id;
   }
-  const std::string text = json::write(last);
   // The id is free again once its last message is queued.
+  co_await socket_.send(json::write(last));
   running_.erase(id);
-  co_await socket_.send(text);
 }
 
-void WebSocketSession::reply(json::object message) {
-  tasks_.spawn(reply_later(std::move(message)));
+Task<void> WebSocketSession::reply(json::object message) {
+  co_await socket_.send(json::write(message));
 }
 
-Task<void> WebSocketSession::reply_later(json::object message) {
-  const std::string text = json::write(message);
-  co_await socket_.send(text);
-}
-
-void WebSocketSession::reply_error(const json::value& id, const Error& error) {
+Task<void> WebSocketSession::reply_error(json::value id, Error error) {
   json::object message = error_body(error);
   message["type"] = "error";
-  message["id"] = id;
-  reply(std::move(message));
+  message["id"] = std::move(id);
+  co_await reply(std::move(message));
 }
 
 Task<Result<void>> websocket(Call& call) {

@@ -22,16 +22,15 @@ class WebSocketSession {
  private:
   static constexpr std::size_t kMostGenerations = 256;  // at once on one socket
 
-  void on_message(std::string_view text);
+  Task<void> on_message(std::string text);
   void start(std::string id, json::object request);
   Task<void> generate(std::string id, json::object request, CancelSource cancel);
-  void reply(json::object message);
-  Task<void> reply_later(json::object message);
-  void reply_error(const json::value& id, const Error& error);
+  Task<void> reply(json::object message);
+  Task<void> reply_error(json::value id, Error error);
 
   Call& call_;
   net::WebSocket socket_;
-  TaskGroup tasks_;   // generations and short replies
+  TaskGroup tasks_;   // generations
   TaskGroup writer_;  // the socket's writer
   std::map<std::string, CancelSource> running_;
 };

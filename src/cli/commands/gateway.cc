@@ -24,6 +24,7 @@ Error no_gateway() {
           0};
 }
 
+// Empty: nothing is loaded or being loaded, and nothing has failed.
 std::string engine_table(const json::array& engines, const Terminal& terminal) {
   TextTable table({{"MODEL"},
                    {"STATE"},
@@ -37,6 +38,7 @@ std::string engine_table(const json::array& engines, const Terminal& terminal) {
     if (!item.is_object()) continue;
     const json::object& engine = item.get_object();
     std::string state = text_of(engine, "state");
+    if (state == "stopped") continue;
     if (state == "starting") state += fmt::format(" {:.0f}%", json::number_or(engine, "progress") * 100);
     const bool busy = json::int_or(engine, "in_flight") > 0;
     table.add({text_of(engine, "model"), std::move(state),
@@ -46,7 +48,7 @@ std::string engine_table(const json::array& engines, const Terminal& terminal) {
                busy ? "" : seconds_text(json::number_or(engine, "idle_s")),
                seconds_text(json::number_or(engine, "keep_alive_s", -1))});
   }
-  return table.text(terminal);
+  return table.empty() ? std::string() : table.text(terminal);
 }
 
 // Failed engines say why, below the table.
@@ -80,9 +82,9 @@ std::string status_page(const json::object& status, const Installation& installa
                                              bytes_text(memory->get_object(), "total")));
   }
   if (const json::value* cpu = json::find(status, "cpu"); cpu && cpu->is_object()) {
-    pairs.emplace_back("Processors",
-                       fmt::format("{} cores, engines use {} threads", json::int_or(cpu->get_object(), "cores"),
-                                   json::int_or(cpu->get_object(), "threads")));
+    pairs.emplace_back("Processors", fmt::format("{} usable cores, threads of an engine now: {}",
+                                                 json::int_or(cpu->get_object(), "cores"),
+                                                 json::int_or(cpu->get_object(), "threads")));
   }
   if (const json::value* gpus = json::find(status, "gpus"); gpus && gpus->is_array()) {
     for (const json::value& gpu : gpus->get_array()) {
@@ -124,12 +126,13 @@ Result<int> run_command(CommandContext& context, const EnginesArguments&) {
     return kExitSuccess;
   }
   const json::value* engines = json::find(answer, "engines");
-  if (!engines || !engines->is_array() || engines->get_array().empty()) {
+  const json::array list = engines && engines->is_array() ? engines->get_array() : json::array();
+  const std::string table = engine_table(list, context.terminal);
+  if (table.empty()) {
     context.terminal.note(gateway ? "No model is loaded." : "No gateway is running, so no model is loaded.");
     return kExitSuccess;
   }
-  context.terminal.out(engine_table(engines->get_array(), context.terminal));
-  context.terminal.out(engine_errors(engines->get_array()));
+  context.terminal.out(table + engine_errors(list));
   return kExitSuccess;
 }
 

@@ -56,7 +56,7 @@ Result<int> pull_by_gateway(CommandContext& context, const PullArguments& argume
   if (!arguments.name.empty()) request["name"] = arguments.name;
   if (arguments.replace) request["replace"] = true;
   Interrupt interrupt;
-  ProgressBar bar(context.terminal, "pulling");
+  ProgressBar bar(context.terminal, "pulling " + printable(arguments.name.empty() ? arguments.source : arguments.name));
   auto summary = gateway.call(
       [&](inference::ModelApi& api, CancelToken cancel) {
         const auto show = [&bar](const json::object& event) -> Result<void> {
@@ -78,7 +78,7 @@ Result<int> pull_by_ourselves(CommandContext& context, const PullArguments& argu
   if (!store) return fail(std::move(store.error()));
   const ModelsSettings& settings = setup.config.settings.models;
   Interrupt interrupt;
-  ProgressBar bar(context.terminal, "pulling");
+  ProgressBar bar(context.terminal, "pulling " + printable(arguments.name.empty() ? arguments.source : arguments.name));
   auto manifest =
       models::pull(**store, {.hub_endpoint = settings.hub_endpoint, .hub_token = settings.hub_token},
                    {.source = arguments.source, .name = std::move(*name), .replace = arguments.replace, .settings = {}},
