@@ -8,6 +8,12 @@ import pytest
 import harness
 import tiny_gguf
 
+
+def pytest_sessionstart(session):
+    if not os.access(harness.PROGRAM, os.X_OK):
+        pytest.exit(f"there is no program {harness.PROGRAM}: build it, or name one in LLM_MCP_TEST_PROGRAM", 2)
+
+
 LONG_CONTEXT = 131072  # tokens; enough for a generation that does not end before the test does
 
 

@@ -61,9 +61,14 @@ def wait_until(what, ready, seconds=60.0, process=None):
         time.sleep(0.01)
 
 
+realtime = False  # set by bench/run
+
+
 def pinned(core, command):
-    """`command` on one core, or anywhere on a machine with a single one."""
-    return ["taskset", "-c", str(core), *command] if len(os.sched_getaffinity(0)) > 1 else command
+    """`command` on one core (or anywhere on a machine with a single one); ahead of other programs if asked for."""
+    if len(os.sched_getaffinity(0)) > 1:
+        command = ["taskset", "-c", str(core), *command]
+    return ["chrt", "--rr", "1", *command] if realtime else command
 
 
 class Table:
