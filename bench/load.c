@@ -2,15 +2,17 @@
 // A closed-loop HTTP/1.1 client: every connection sends its next request when the last answer is complete.
 //
 //   load (--port N | --unix PATH) [--connections 1] [--requests 1000] [--seconds 0] [--stagger-us 0]
-//        [--path /v1/chat/completions] [--header "Name: value"]… --body TEXT
+//        [--spin 0] [--path /v1/chat/completions] [--header "Name: value"]… --body TEXT
 //
 // Ends after --requests answers, or after --seconds if that is given. --stagger-us lets connections begin that far apart.
+// --spin 1 polls instead of sleeping, so that the server does not pay for waking this program.
 // Prints one JSON object: requests, errors (a status other than 200, a cut connection), seconds, events (of event
 // streams), microseconds to the whole answer (p50_us, p99_us) and to the first event or body byte (first_p50_us, …).
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,7 +220,7 @@ static double percentile(const uint32_t* sorted, double part) {
 int main(int argc, char** argv) {
   const char *path = "/v1/chat/completions", *body = "", *unix_path = NULL;
   char headers[2048] = "";
-  int port = 0, connections = 1, stagger_us = 0;
+  int port = 0, connections = 1, stagger_us = 0, spin = 0;
   double seconds = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
     const char *name = argv[i], *value = argv[i + 1];
@@ -227,6 +229,7 @@ int main(int argc, char** argv) {
     else if (!strcmp(name, "--connections")) connections = atoi(value);
     else if (!strcmp(name, "--requests")) wanted = strtoul(value, NULL, 10);
     else if (!strcmp(name, "--seconds")) seconds = atof(value);
+    else if (!strcmp(name, "--spin")) spin = atoi(value);
     else if (!strcmp(name, "--stagger-us")) stagger_us = atoi(value);
     else if (!strcmp(name, "--path")) path = value;
     else if (!strcmp(name, "--body")) body = value;
@@ -261,8 +264,9 @@ int main(int argc, char** argv) {
     for (int i = 0; i < opened && !busy; ++i) busy = all[i].busy;
     if (!busy) break;
     struct epoll_event ready[256];
-    const int n = epoll_wait(epoll_fd, ready, 256, opened < connections ? 1 : 5000);
-    if (n == 0 && opened == connections) {
+    const int n = epoll_wait(epoll_fd, ready, 256, spin ? 0 : opened < connections ? 1 : 5000);
+    if (n == 0 && spin) sched_yield();
+    if (n == 0 && !spin && opened == connections) {
       fprintf(stderr, "load: nothing came for five seconds\n");
       return 1;
     }

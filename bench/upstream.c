@@ -8,11 +8,14 @@
 // POST … with "stream":true   "max_tokens" events of about 230 bytes, each a chunk of its own as llama-server sends them,
 //                             then finish reason, usage and [DONE]. Model "paced": 10 ms apart, the first at once;
 //                             any other model: as fast as the socket takes them.
-// Loopback only, trusts its peer, one request at a time on each connection.
+// Loopback only, trusts its peer, one request at a time on each connection. After SIGUSR1 it polls instead of sleeping, so
+// that nobody pays for waking it; after SIGUSR2 it sleeps again.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +55,7 @@ struct connection {
 
 static struct connection* connections[kMostConnections];
 static int paced_streams;
+static volatile sig_atomic_t spinning;
 static int epoll_fd;
 static char whole[2048];
 static size_t whole_size;
@@ -225,8 +229,12 @@ static void make_answers(void) {
   event_size = (size_t)sprintf(event_chunk, "%zx\r\n%s\r\n", sizeof kEvent - 1, kEvent);
 }
 
+static void on_signal(int number) { spinning = number == SIGUSR1; }
+
 int main(int argc, char** argv) {
   make_answers();
+  signal(SIGUSR1, on_signal);
+  signal(SIGUSR2, on_signal);
   const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   const int on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -246,7 +254,9 @@ int main(int argc, char** argv) {
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event);
   for (;;) {
     struct epoll_event events[256];
-    const int n = epoll_wait(epoll_fd, events, 256, pace());
+    const int wait = pace();
+    const int n = epoll_wait(epoll_fd, events, 256, spinning ? 0 : wait);
+    if (n == 0 && spinning) sched_yield();
     for (int i = 0; i < n; ++i) {
       struct connection* c = events[i].data.fd == listener ? NULL : connections[events[i].data.fd];
       if (!c) {

@@ -5,14 +5,14 @@ import hashlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import httpx
 import pytest
 
-from harness import error_of, wait_until
+import tiny_gguf
+from harness import error_of
 
 REPO = "hf:acme/tiny-GGUF"
 
@@ -43,11 +43,11 @@ class Hub:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory, models):
+def repository(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
     folder = root / "acme/tiny-GGUF"
     folder.mkdir(parents=True)
-    shutil.copy(models["tiny-tools"], folder / "tiny-F32.gguf")
+    tiny_gguf.write(folder / "tiny-F32.gguf", seed=5)
     (folder / "README.md").write_text("# tiny")
     broken = root / "acme/broken-GGUF"
     broken.mkdir()
@@ -68,8 +68,8 @@ def running(gateway, hub):
 
 
 @pytest.fixture
-def digest(models):
-    return hashlib.sha256(models["tiny-tools"].read_bytes()).hexdigest()
+def digest(repository):
+    return hashlib.sha256((repository / "acme/tiny-GGUF/tiny-F32.gguf").read_bytes()).hexdigest()
 
 
 def pull(gateway, source, **options):

@@ -23,7 +23,8 @@ class Case:
         self.name, self.body, self.connections, self.requests = name, body, connections, requests
         self.operation, self.options = operation, options
 
-    def run(self, load, server):
+    def run(self, load, server, upstream):
+        upstream.spin(self.options.get("spin", False))
         result = load.measured(server, self.body, connections=self.connections, requests=self.requests, **self.options)
         count = result["requests"] if self.operation == "request" else result["events"]
         return {"cpu_us": result["cpu"] / count * 1e6, "p50": result["p50_us"], "p99": result["p99_us"],
@@ -40,6 +41,7 @@ def cases(scale):
     return [
         Case("1 KB, 1 connection", chat("canned"), 1, count(4000), "request"),
         Case("1 KB, 32 connections", chat("canned"), 32, count(30000), "request"),
+        Case("1 KB, 32 connections, peers never sleep", chat("canned"), 32, count(30000), "request", spin=True),
         Case("1 KB, 128 connections", chat("canned"), 128, count(30000), "request"),
         Case("events 10 ms apart, 1 stream", paced, 1, 1, "event"),
         Case("events 10 ms apart, 16 streams", paced, 16, 16, "event", stagger_us=617),
@@ -62,7 +64,7 @@ def run(arguments, targets):
         for number in range(arguments.rounds):
             for case in cases(arguments.scale):
                 for name, server in servers.items():
-                    results.setdefault((case.name, name), []).append(case.run(load, server))
+                    results.setdefault((case.name, name), []).append(case.run(load, server, upstream))
             here = results["1 KB, 32 connections", "gateway"][-1]["cpu_us"]
             measure.note(f"gateway: round {number + 1} of {arguments.rounds}, {here:.1f} us per request")
         show(results, servers, targets, cases(arguments.scale))
@@ -101,6 +103,9 @@ def show(results, servers, targets, all_cases):
              for case in all_cases}
     targets.most("CPU per 1 KB request, 32 connections", 35, value(whole, "gateway", "cpu_us"), "us")
     targets.most("the same, against nginx", 1.5, ratio[whole], "x")
+    awake = "1 KB, 32 connections, peers never sleep"
+    targets.most("CPU per 1 KB request, peers never sleep", 35, value(awake, "gateway", "cpu_us"), "us")
+    targets.most("the same, against nginx", 1.5, ratio[awake], "x")
     targets.most("CPU per event 10 ms apart, 1 stream, against nginx", 1, ratio["events 10 ms apart, 1 stream"], "x")
     targets.most("CPU per event 10 ms apart, 16 streams, against nginx", 1, ratio["events 10 ms apart, 16 streams"], "x")
     targets.most("CPU per event in bursts, 16 streams", 3, value("events in bursts, 16 streams", "gateway", "cpu_us"), "us")

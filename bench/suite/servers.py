@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -145,6 +146,9 @@ class Upstream:
         self.port = int(self.process.stdout.readline())
         self.pids = [self.process.pid]
 
+    def spin(self, on):
+        os.kill(self.process.pid, signal.SIGUSR1 if on else signal.SIGUSR2)
+
 
 class Nginx:
     def __init__(self, work, upstream):
@@ -186,14 +190,12 @@ class Load:
     def __init__(self, work):
         self.program = work.compile("load")
 
-    def run(self, target, body, connections=1, requests=1000, stagger_us=0, core=CLIENT_CORE, path=None):
+    def run(self, target, body, connections=1, requests=1000, stagger_us=0, core=CLIENT_CORE, spin=False):
         """`target`: a port or the path of a Unix socket. The client's figures as a dictionary."""
         place = ["--unix", target] if isinstance(target, str) else ["--port", str(target)]
         command = [self.program, *place, "--connections", str(connections), "--requests", str(requests),
-                   "--stagger-us", str(stagger_us), "--header", f"Authorization: Bearer {KEY}",
+                   "--stagger-us", str(stagger_us), "--spin", str(int(spin)), "--header", f"Authorization: Bearer {KEY}",
                    "--body", json.dumps(body, separators=(",", ":"))]
-        if path:
-            command += ["--path", path]
         if core is not None:
             command = measure.pinned(core, command)
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)

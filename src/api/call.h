@@ -32,8 +32,8 @@ struct Call {
   std::string_view path;   // decoded target without query
   std::string_view query;  // raw, without '?'
   std::string name;        // the {name} of the route's pattern, decoded
-  // Of routes that take JSON. Its memory is the call's own, so that parsing costs two allocations and freeing none: what
-  // outlives the call has to be a copy, not moved out of here.
+  // Of routes that take JSON. Its memory is the call's own, so that parsing costs two allocations and freeing none:
+  // what outlives the call has to be a copy, not moved out of here.
   boost::json::monotonic_resource memory{2048};
   json::object body{&memory};
   access::Principal principal;

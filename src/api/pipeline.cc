@@ -13,8 +13,7 @@ namespace llm::api {
 Task<void> Pipeline::handle(net::Exchange& exchange) {
   assign_request_id(exchange);
   const AccessLog access(services_, exchange);
-  Call call{
-      .exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .principal = {}};
+  Call call{.exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .principal = {}};
   const auto result = co_await run(call);
   if (!result) co_await answer_error(call, result.error());
 }

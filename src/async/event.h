@@ -49,7 +49,8 @@ class Event {
       signalled_ = true;
       return;
     }
-    boost::asio::post(executor_, [handler = take_waiter()]() mutable { std::move(handler)(boost::system::error_code()); });
+    boost::asio::post(executor_,
+                      [handler = take_waiter()]() mutable { std::move(handler)(boost::system::error_code()); });
   }
 
   // The same without the post: the waiter goes on inside this call. Only as the last act of a handler that the loop

@@ -152,7 +152,8 @@ net::Endpoint AttachSettings::endpoint() const {
 }
 
 std::vector<std::string> background_arguments(std::vector<std::string> global) {
-  std::vector<std::string> arguments{"serve", "--tcp", "optional", "--idle-exit", "10m"};
+  std::vector<std::string> arguments{"serve", "--tcp", "optional", "--set", "server.idle_exit=10m"};
+  // Of the same kind as the flags below: among those the last one wins, while --idle-exit would win over all of them.
   arguments.insert(arguments.end(), std::make_move_iterator(global.begin()), std::make_move_iterator(global.end()));
   return arguments;
 }

@@ -130,8 +130,9 @@ TEST_F(Attach, StopsOnCancel) {
 }
 
 TEST(BackgroundArguments, KeepTheFlagsOfThisInvocation) {
-  EXPECT_THAT(background_arguments({"--config", "/x.yaml"}),
-              testing::ElementsAre("serve", "--tcp", "optional", "--idle-exit", "10m", "--config", "/x.yaml"));
+  EXPECT_THAT(
+      background_arguments({"--config", "/x.yaml"}),
+      testing::ElementsAre("serve", "--tcp", "optional", "--set", "server.idle_exit=10m", "--config", "/x.yaml"));
 }
 
 TEST(DetachedProcess, KnowsItsEnd) {

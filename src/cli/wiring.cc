@@ -7,6 +7,7 @@
 #include "api/routes.h"
 #include "async/watch.h"
 #include "engines/llama_server.h"
+#include "net/dead_sockets.h"
 
 namespace llm::cli {
 namespace {
@@ -59,6 +60,7 @@ Result<std::unique_ptr<Gateway>> Gateway::build(const Settings& settings, const 
 
 Result<void> Gateway::make(const Settings& settings, const Installation& installation) {
   if (auto private_dir = ensure_private_dir(installation.runtime_dir); !private_dir) return private_dir;
+  net::remove_dead_sockets(installation.runtime_dir);  // of a gateway that was killed
   control_ = std::make_unique<Loop>("control");
   std::vector<Loop*> loops;
   for (std::size_t i = 0; i < io_threads(settings.server); ++i) {

@@ -1,8 +1,7 @@
 #include "engines/llama_log.h"
 
-#include <gmock/gmock.h>
-
 #include <csignal>
+#include <gmock/gmock.h>
 
 namespace llm::engines {
 namespace {
@@ -66,25 +65,27 @@ TEST_P(LlamaLogCause, IsExplained) {
 INSTANTIATE_TEST_SUITE_P(
     Rows, LlamaLogCause,
     ::testing::Values(
-        CauseRow{"CutFile",
-                 {"0.00.004.378 E llama_model_load: error loading model: tensor 'blk.0.attn_k.weight' data is not within "
-                  "the file bounds, model is corrupted or incomplete",
-                  "0.00.004.382 E llama_model_load_from_file_impl: failed to load model",
-                  "0.00.004.470 E srv    load_model: failed to load model, 'cut.gguf'",
-                  "0.00.004.997 E srv  llama_server: exiting due to model loading error"},
-                 ErrorCode::kEngineFailed,
-                 "damaged or not supported (error loading model: tensor 'blk.0.attn_k.weight'"},
+        CauseRow{
+            "CutFile",
+            {"0.00.004.378 E llama_model_load: error loading model: tensor 'blk.0.attn_k.weight' data is not within "
+             "the file bounds, model is corrupted or incomplete",
+             "0.00.004.382 E llama_model_load_from_file_impl: failed to load model",
+             "0.00.004.470 E srv    load_model: failed to load model, 'cut.gguf'",
+             "0.00.004.997 E srv  llama_server: exiting due to model loading error"},
+            ErrorCode::kEngineFailed,
+            "damaged or not supported (error loading model: tensor 'blk.0.attn_k.weight'"},
         CauseRow{"NoGguf",
                  {"0.00.003.119 E gguf_init_from_reader: invalid magic characters: 'not ', expected 'GGUF'",
                   "0.00.003.212 E llama_model_load: error loading model: llama_model_loader: failed to load model"},
                  ErrorCode::kEngineFailed,
                  "not a GGUF file"},
-        CauseRow{"NewerVersion",
-                 {"0.00.004.644 E gguf_init_from_reader: this GGUF file is version 99 but this software only supports up "
-                  "to version 3",
-                  "0.00.004.664 E gguf_init_from_reader: failed to read header"},
-                 ErrorCode::kEngineFailed,
-                 "version 99"},
+        CauseRow{
+            "NewerVersion",
+            {"0.00.004.644 E gguf_init_from_reader: this GGUF file is version 99 but this software only supports up "
+             "to version 3",
+             "0.00.004.664 E gguf_init_from_reader: failed to read header"},
+            ErrorCode::kEngineFailed,
+            "version 99"},
         CauseRow{"Architecture",
                  {"0.00.004.439 E llama_model_load: error loading model: unknown model architecture: 'qqqqq'",
                   "0.00.004.442 E llama_model_load_from_file_impl: failed to load model"},
@@ -106,13 +107,14 @@ INSTANTIATE_TEST_SUITE_P(
                   "0.00.017.385 E cmn  common_init_: failed to load lora adapter 'junk.gguf'"},
                  ErrorCode::kInvalidArgument,
                  "--lora"},
-        CauseRow{"CpuMemory",
-                 {"0.03.453.377 E ggml_aligned_malloc: insufficient memory (attempted to allocate 3907.26 MB)",
-                  "0.03.453.469 E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 4097060896",
-                  "0.03.611.515 E llama_init_from_model: failed to initialize the context: failed to allocate compute pp "
-                  "buffers"},
-                 ErrorCode::kInsufficientMemory,
-                 "3907.26 MB"},
+        CauseRow{
+            "CpuMemory",
+            {"0.03.453.377 E ggml_aligned_malloc: insufficient memory (attempted to allocate 3907.26 MB)",
+             "0.03.453.469 E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 4097060896",
+             "0.03.611.515 E llama_init_from_model: failed to initialize the context: failed to allocate compute pp "
+             "buffers"},
+            ErrorCode::kInsufficientMemory,
+            "3907.26 MB"},
         CauseRow{"GpuMemory",
                  {"0.01.000.000 E ggml_backend_cuda_buffer_type_alloc_buffer: allocating 9000.00 MiB on device 0: "
                   "cudaMalloc failed: out of memory",
@@ -134,8 +136,8 @@ INSTANTIATE_TEST_SUITE_P(
                  "cache_type_v"},
         CauseRow{"Argument", {"error: invalid argument: --bogus-arg"}, ErrorCode::kInvalidArgument, "--bogus-arg"},
         CauseRow{"ArgumentValue",
-                 {"error while handling argument \"--top-k\": stoi", "", "usage:",
-                  "--top-k N                               top-k sampling (default: 40, 0 = disabled)"},
+                 {"error while handling argument \"--top-k\": stoi", "",
+                  "usage:", "--top-k N                               top-k sampling (default: 40, 0 = disabled)"},
                  ErrorCode::kInvalidArgument,
                  "\"--top-k\": stoi"},
         CauseRow{"Template",
@@ -148,20 +150,22 @@ INSTANTIATE_TEST_SUITE_P(
                  {"0.00.006.405 E common_chat_templates_init: failed to initialize chat template"},
                  ErrorCode::kInvalidArgument,
                  "does not parse"},
-        CauseRow{"Socket",
-                 {"0.00.004.054 E srv         start: couldn't bind HTTP server socket, hostname: /run/x.sock, port: 8080",
-                  "0.00.004.205 E srv  llama_server: exiting due to HTTP server error"},
-                 ErrorCode::kEngineFailed,
-                 "/run/x.sock"},
+        CauseRow{
+            "Socket",
+            {"0.00.004.054 E srv         start: couldn't bind HTTP server socket, hostname: /run/x.sock, port: 8080",
+             "0.00.004.205 E srv  llama_server: exiting due to HTTP server error"},
+            ErrorCode::kEngineFailed,
+            "/run/x.sock"},
         CauseRow{"Assertion",
                  {"ggml.c:1234: GGML_ASSERT(a->ne[2] == b->ne[0]) failed"},
                  ErrorCode::kEngineFailed,
                  "a->ne[2]"},
-        CauseRow{"LastError",
-                 {"0.00.004.054 E srv  something: went wrong", "0.00.004.205 E srv  llama_server: in a way nobody knows",
-                  "0.00.004.300 I srv  llama_server: cleaning up"},
-                 ErrorCode::kEngineFailed,
-                 "in a way nobody knows"}),
+        CauseRow{
+            "LastError",
+            {"0.00.004.054 E srv  something: went wrong", "0.00.004.205 E srv  llama_server: in a way nobody knows",
+             "0.00.004.300 I srv  llama_server: cleaning up"},
+            ErrorCode::kEngineFailed,
+            "in a way nobody knows"}),
     [](const auto& row) { return row.param.name; });
 
 TEST(LlamaLog, ASilentEndIsToldAsItIs) {

@@ -1,9 +1,8 @@
 // The driver with the real engine and a tiny model. Skipped where there is no llama-server or no Python to make one.
+#include <fstream>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <stdlib.h>
-
-#include <fstream>
 
 #include "async/child_process.h"
 #include "async/event.h"
@@ -217,7 +216,8 @@ TEST_F(RealLlamaServer, AllNamesOfARefusedArgumentAreRefused) {
       }
       const auto refused = [](const std::string& name) { return !check_extra_args({name}); };
       // "--no-…" switches off what "--…" switches on; one of the two may be harmless.
-      std::erase_if(names, [](const std::string& name) { return name.starts_with("--no-") || name.starts_with("-no"); });
+      std::erase_if(names,
+                    [](const std::string& name) { return name.starts_with("--no-") || name.starts_with("-no"); });
       const auto count = std::ranges::count_if(names, refused);
       EXPECT_TRUE(count == 0 || count == static_cast<std::ptrdiff_t>(names.size())) << line;
       for (const std::string_view word : {"download", "SSL", "CORS", "API key"}) {

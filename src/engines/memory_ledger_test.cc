@@ -1,9 +1,8 @@
 #include "engines/memory_ledger.h"
 
+#include <fstream>
 #include <gtest/gtest.h>
 #include <stdlib.h>
-
-#include <fstream>
 
 namespace llm::engines {
 namespace {
@@ -42,8 +41,8 @@ TEST_F(MachineTest, TheTightestGroupCountsAndCachedFilesAreFree) {
   write("sys/fs/cgroup/pod/memory.current", std::to_string(100 * kMiB));
   write("sys/fs/cgroup/pod/container/memory.max", std::to_string(2048 * kMiB));
   write("sys/fs/cgroup/pod/container/memory.current", std::to_string(2040 * kMiB));
-  write("sys/fs/cgroup/pod/container/memory.stat",
-        "anon 1\nfile 5\ninactive_file " + std::to_string(1000 * kMiB) + "\nactive_file " + std::to_string(500 * kMiB) + "\n");
+  write("sys/fs/cgroup/pod/container/memory.stat", "anon 1\nfile 5\ninactive_file " + std::to_string(1000 * kMiB) +
+                                                       "\nactive_file " + std::to_string(500 * kMiB) + "\n");
   EXPECT_EQ(read(), (std::pair<std::uint64_t, std::uint64_t>(2048, 2048 - 540)));
   write("sys/fs/cgroup/pod/container/memory.max", "max\n");
   EXPECT_EQ(read(), (std::pair<std::uint64_t, std::uint64_t>(4096, 3996)));

@@ -38,8 +38,8 @@ INSTANTIATE_TEST_SUITE_P(
                       "--mmproj-url", "-a", "--alias", "--host", "--port", "--reuse-port", "--path", "--api-prefix",
                       "--api-key", "--api-key-file", "--ssl-key-file", "--ssl-cert-file", "--cors-origins",
                       "--cors-methods", "--cors-headers", "--cors-credentials", "--rpc", "--log-file", "--log-disable",
-                      "--log-jsonl", "--log-prompts-dir", "--log-colors", "--tools", "--tools-runtime", "--agent", "-ag",
-                      "--mcp-servers-config", "--mcp-servers-json", "--ui", "--webui", "--ui-mcp-proxy",
+                      "--log-jsonl", "--log-prompts-dir", "--log-colors", "--tools", "--tools-runtime", "--agent",
+                      "-ag", "--mcp-servers-config", "--mcp-servers-json", "--ui", "--webui", "--ui-mcp-proxy",
                       "--webui-mcp-proxy", "--ui-config-file", "--models-dir", "--models-preset", "--models-max",
                       "--slot-save-path", "--media-path", "--props", "-h", "--help", "--usage", "--version",
                       "--completion-bash", "-cl", "--cache-list", "--list-devices", "--offline", "--sleep-idle-seconds",
@@ -73,13 +73,13 @@ TEST(ModelSettings, DecodeWithPlaces) {
   EXPECT_EQ(good->mode, EngineMode::kEmbedding);
   EXPECT_EQ(good->keep_alive->ms, 600'000);
   EXPECT_EQ(good->cache_ram.bytes, 64U << 20);
-  for (const auto& [text, pointer] : std::vector<std::pair<std::string, std::string>>{
-           {R"({"parallel":0})", "/parallel"},
-           {R"({"parallel":65})", "/parallel"},
-           {R"({"gpu_layers":-2})", "/gpu_layers"},
-           {R"({"mode":"chat"})", "/mode"},
-           {R"({"ctx":1})", "/ctx"},
-           {R"({"extra_args":"--mlock"})", "/extra_args"}}) {
+  for (const auto& [text, pointer] :
+       std::vector<std::pair<std::string, std::string>>{{R"({"parallel":0})", "/parallel"},
+                                                        {R"({"parallel":65})", "/parallel"},
+                                                        {R"({"gpu_layers":-2})", "/gpu_layers"},
+                                                        {R"({"mode":"chat"})", "/mode"},
+                                                        {R"({"ctx":1})", "/ctx"},
+                                                        {R"({"extra_args":"--mlock"})", "/extra_args"}}) {
     const auto bad = json::decode<ModelSettings>(json::parse(text)->as_object());
     ASSERT_FALSE(bad) << text;
     EXPECT_EQ(bad.error().pointer, pointer);

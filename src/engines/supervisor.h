@@ -94,10 +94,10 @@ class Supervisor {
 
   struct AcquireOptions {
     std::optional<json::Duration> keep_alive = {};  // replaces the model's until the engine stops
-    std::chrono::milliseconds timeout{600'000};        // for the load
+    std::chrono::milliseconds timeout{600'000};     // for the load
     // On the caller's loop, while it waits; an error ends the wait with that error.
     std::function<Task<Result<void>>(LoadProgress)> progress = {};
-    bool retry_now = false;                            // an explicit load: no waiting for the back-off
+    bool retry_now = false;  // an explicit load: no waiting for the back-off
   };
   // A lease on a ready engine. Errors: the load's own (kInsufficientMemory, kEngineFailed, …), kUnavailable with
   // retry_after when the wait took too long, kCancelled.

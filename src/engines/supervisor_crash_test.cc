@@ -15,7 +15,9 @@ const Error kSeen{ErrorCode::kEngineFailed, "the engine closed the connection", 
 TEST(SupervisorCrash, RestartsByItself) {
   SupervisorUnderTest t;
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     t.fake.crash("m");
     EXPECT_EQ(t.state("m"), EngineState::kFailed);
     EXPECT_EQ(t.report("m").restarts, 1U);
@@ -31,7 +33,9 @@ TEST(SupervisorCrash, TheBackOffDoublesAndRequestsHearOfIt) {
   SupervisorUnderTest t({.restart_backoff = 30s});
   auto body = [&]() -> Task<void> {
     for (const int seconds : {30, 60, 60}) {
-      { const auto lease = co_await t.acquire(spec_of("m"), {.retry_now = true}); }
+      {
+        const auto lease = co_await t.acquire(spec_of("m"), {.retry_now = true});
+      }
       const auto before = std::chrono::steady_clock::now();
       t.fake.crash("m");
       EXPECT_GE(t.report("m").status.retry_at, before + std::chrono::seconds(seconds));
@@ -70,7 +74,9 @@ TEST(SupervisorCrash, AnExplicitLoadDuringTheBackOffIsTheOnlyOne) {
   SupervisorUnderTest t({.restart_backoff = 20ms});
   t.fake.plan("m", {{.hold_stop = true}, {.hold = true}, {}});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     t.fake.crash("m");
     co_await t.settle();  // the dead driver is being stopped and takes its time
     t.fake.release_stop("m");
@@ -140,7 +146,9 @@ TEST(SupervisorCrash, ExplainsAForcedUnload) {
 TEST(SupervisorCrash, UnloadingABrokenEngineForgetsItsError) {
   SupervisorUnderTest t({.restart_backoff = 60s});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     t.fake.crash("m");
     EXPECT_TRUE(co_await t.supervisor->unload("m", false));
     EXPECT_EQ(t.state("m"), EngineState::kStopped);
@@ -194,7 +202,9 @@ TEST(SupervisorStop, WhenReadyFailedAndBackingOff) {
   auto body = [&]() -> Task<void> {
     const auto ready = co_await t.acquire(spec_of("ready"));
     EXPECT_FALSE(co_await t.acquire(spec_of("failed")));
-    { const auto lease = co_await t.acquire(spec_of("crashed")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("crashed"));
+    }
     t.fake.crash("crashed");
     co_await t.supervisor->stop();
     EXPECT_EQ(t.state("ready"), EngineState::kStopped);
@@ -211,7 +221,9 @@ TEST(SupervisorStop, WhileAnUnloadIsUnderWay) {
   t.fake.plan("stopping", {{.hold_stop = true}});
   auto body = [&]() -> Task<void> {
     const auto busy = co_await t.acquire(spec_of("busy"));
-    { const auto lease = co_await t.acquire(spec_of("stopping")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("stopping"));
+    }
     TaskGroup group(t.loop.executor());
     auto unload = [&](std::string key) -> Task<void> { (void)co_await t.supervisor->unload(key, false); };
     group.spawn(unload("busy"));  // waits for the lease
@@ -230,8 +242,12 @@ TEST(SupervisorStop, ACrashDuringItIsNoCauseToRestart) {
   SupervisorUnderTest t({.restart_backoff = 1ms});
   t.fake.plan("slow", {{.hold_stop = true}});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("slow")); }
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("slow"));
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     t.fake.crash("m");
     t.loop.post([&] { t.fake.release_stop("slow"); });
     co_await t.supervisor->stop();

@@ -96,7 +96,9 @@ TEST(Supervisor, ProgressReachesWhoeverWaits) {
 TEST(Supervisor, WhatTheDriverSaysTooLateChangesNothing) {
   SupervisorUnderTest t;
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     t.fake.late_progress("m");
     EXPECT_EQ(t.state("m"), EngineState::kReady);
     EXPECT_TRUE(co_await t.supervisor->unload("m", false));
@@ -228,7 +230,9 @@ TEST(Supervisor, ANewLoadTakesTheNewSettings) {
   SupervisorUnderTest t;
   auto body = [&]() -> Task<void> {
     auto spec = spec_of("m");
-    { const auto lease = co_await t.acquire(spec); }
+    {
+      const auto lease = co_await t.acquire(spec);
+    }
     EXPECT_TRUE(co_await t.supervisor->unload("m", false));
     spec = spec_of("m");
     spec->settings.context = 512;

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <deque>
+#include <gtest/gtest.h>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,11 +20,11 @@ namespace llm::engines {
 class FakeEngines {
  public:
   struct Plan {
-    bool hold = false;                         // start() waits for release()
-    Result<void> outcome = {};                 // of start()
-    bool hold_stop = false;                    // stop() waits for release_stop()
+    bool hold = false;          // start() waits for release()
+    Result<void> outcome = {};  // of start()
+    bool hold_stop = false;     // stop() waits for release_stop()
     std::uint64_t memory = 0;
-    bool deaf = false;                         // a held start() does not notice its cancel
+    bool deaf = false;  // a held start() does not notice its cancel
   };
 
   explicit FakeEngines(Loop& loop) : loop_(loop) {}
@@ -49,7 +48,7 @@ class FakeEngines {
   int starts = 0;
   int stops = 0;
   int cancelled_starts = 0;
-  int alive = 0;             // drivers that exist
+  int alive = 0;                  // drivers that exist
   std::vector<EngineSpec> specs;  // of all starts, in order
 
  private:

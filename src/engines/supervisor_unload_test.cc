@@ -15,7 +15,9 @@ TEST(SupervisorIdle, ALeaseKeepsTheEngine) {
   SupervisorUnderTest t({.keep_alive = {0}});
   auto body = [&]() -> Task<void> {
     auto lease = co_await t.acquire(spec_of("m"));
-    { const auto gone = co_await t.acquire(spec_of("idle")); }
+    {
+      const auto gone = co_await t.acquire(spec_of("idle"));
+    }
     co_await t.until("idle", EngineState::kStopped);  // so the idle check has come by
     EXPECT_EQ(t.state("m"), EngineState::kReady);
     lease = fail(ErrorCode::kInternal, "");
@@ -30,15 +32,23 @@ TEST(SupervisorIdle, TheModelAndTheRequestSayHowLong) {
   auto body = [&]() -> Task<void> {
     auto own = spec_of("own");
     own->settings.keep_alive = json::Duration{json::Duration::kNever};
-    { const auto lease = co_await t.acquire(own); }
-    { const auto lease = co_await t.acquire(spec_of("asked"), {.keep_alive = json::Duration{3'600'000}}); }
-    { const auto lease = co_await t.acquire(spec_of("default")); }
+    {
+      const auto lease = co_await t.acquire(own);
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("asked"), {.keep_alive = json::Duration{3'600'000}});
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("default"));
+    }
     co_await t.until("default", EngineState::kStopped);
     EXPECT_EQ(t.state("own"), EngineState::kReady);
     EXPECT_EQ(t.state("asked"), EngineState::kReady);
     EXPECT_TRUE(t.report("own").keep_alive.never());
     EXPECT_EQ(t.report("asked").keep_alive.ms, 3'600'000);
-    { const auto lease = co_await t.acquire(spec_of("asked"), {.keep_alive = json::Duration{0}}); }
+    {
+      const auto lease = co_await t.acquire(spec_of("asked"), {.keep_alive = json::Duration{0}});
+    }
     co_await t.until("asked", EngineState::kStopped);
     EXPECT_EQ(t.report("asked").keep_alive.ms, 0);
   };
@@ -48,7 +58,9 @@ TEST(SupervisorIdle, TheModelAndTheRequestSayHowLong) {
 TEST(SupervisorIdle, WhatARequestAskedForEndsWithTheEngine) {
   SupervisorUnderTest t;
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m"), {.keep_alive = json::Duration{-1}}); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"), {.keep_alive = json::Duration{-1}});
+    }
     EXPECT_TRUE(t.report("m").keep_alive.never());
     EXPECT_TRUE(co_await t.supervisor->unload("m", false));
     EXPECT_EQ(t.report("m").keep_alive.ms, 300'000);
@@ -80,7 +92,9 @@ TEST(SupervisorUnload, WhatIsNotLoadedIsNotFound) {
   SupervisorUnderTest t;
   auto body = [&]() -> Task<void> {
     EXPECT_EQ((co_await t.supervisor->unload("m", false)).error().code, ErrorCode::kNotFound);
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     EXPECT_TRUE(co_await t.supervisor->unload("m", false));
     EXPECT_EQ((co_await t.supervisor->unload("m", false)).error().code, ErrorCode::kNotFound);
   };
@@ -110,7 +124,9 @@ TEST(SupervisorUnload, TwoAtOnceAndANewRequest) {
   SupervisorUnderTest t;
   t.fake.plan("m", {{.hold_stop = true}, {}});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("m")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
     TaskGroup group(t.loop.executor());
     auto unload = [&](bool force) -> Task<void> { EXPECT_TRUE(co_await t.supervisor->unload("m", force)); };
     group.spawn(unload(false));
@@ -146,14 +162,26 @@ TEST(SupervisorMemory, RefusesWithNumbers) {
 TEST(SupervisorMemory, UnloadsTheLeastRecentlyUsedIdleEngine) {
   SupervisorUnderTest t({.memory_limit = 7 * kGiB});  // three of 2 GiB and a bit
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("a")); }
-    { const auto lease = co_await t.acquire(spec_of("b")); }
-    { const auto lease = co_await t.acquire(spec_of("c")); }
-    { const auto lease = co_await t.acquire(spec_of("a")); }
-    { const auto lease = co_await t.acquire(spec_of("d")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("a"));
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("b"));
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("c"));
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("a"));
+    }
+    {
+      const auto lease = co_await t.acquire(spec_of("d"));
+    }
     EXPECT_EQ(t.state("b"), EngineState::kStopped);
     const auto c = co_await t.acquire(spec_of("c"));
-    { const auto lease = co_await t.acquire(spec_of("e")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("e"));
+    }
     EXPECT_EQ(t.state("a"), EngineState::kStopped);
     EXPECT_EQ(t.state("c"), EngineState::kReady);
     EXPECT_TRUE(t.log.contains("engine unloaded to make room"));
@@ -164,7 +192,9 @@ TEST(SupervisorMemory, UnloadsTheLeastRecentlyUsedIdleEngine) {
 TEST(SupervisorMemory, UnloadsNothingForALoadItWouldRefuse) {
   SupervisorUnderTest t({.memory_limit = 5 * kGiB});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("a")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("a"));
+    }
     EXPECT_EQ((co_await t.acquire(spec_of("big", 40))).error().code, ErrorCode::kInsufficientMemory);
     EXPECT_EQ(t.state("a"), EngineState::kReady);
   };
@@ -175,7 +205,9 @@ TEST(SupervisorMemory, WaitsForAnEngineThatIsBeingUnloaded) {
   SupervisorUnderTest t({.memory_limit = 3 * kGiB});
   t.fake.plan("a", {{.hold_stop = true}});
   auto body = [&]() -> Task<void> {
-    { const auto lease = co_await t.acquire(spec_of("a")); }
+    {
+      const auto lease = co_await t.acquire(spec_of("a"));
+    }
     TaskGroup group(t.loop.executor());
     auto unload = [&]() -> Task<void> { EXPECT_TRUE(co_await t.supervisor->unload("a", false)); };
     group.spawn(unload());
@@ -210,7 +242,9 @@ TEST(SupervisorMemory, UnloadsAnIdleEngineRatherThanHalvingTheContext) {
     t.memory = {4 * kGiB, 3 * kGiB};
     t.fake.plan("a", {{.memory = 2 * kGiB}});
     auto body = [&]() -> Task<void> {
-      { const auto lease = co_await t.acquire(spec_of("a")); }
+      {
+        const auto lease = co_await t.acquire(spec_of("a"));
+      }
       t.memory.available = 1 * kGiB;
       auto free = spec_of("free");
       free->settings.context = 0;

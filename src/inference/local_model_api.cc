@@ -1,9 +1,8 @@
 #include "inference/local_model_api.h"
 
 #include <array>
-#include <tuple>
-
 #include <fmt/format.h>
+#include <tuple>
 
 #include "async/watch.h"
 #include "base/random.h"
@@ -43,10 +42,10 @@ template <>
 struct llm::json::Fields<llm::inference::UnloadRequest> {
   static const Table<inference::UnloadRequest>& table() {
     using R = inference::UnloadRequest;
-    static const Table<R> t{"unload request",
-                            {field("model", &R::model,
-                                   {.description = "Model name or alias.", .required = true, .min_length = 1}),
-                             field("force", &R::force, {.description = "Do not wait for running requests."})}};
+    static const Table<R> t{
+        "unload request",
+        {field("model", &R::model, {.description = "Model name or alias.", .required = true, .min_length = 1}),
+         field("force", &R::force, {.description = "Do not wait for running requests."})}};
     return t;
   }
 };
@@ -310,9 +309,8 @@ Task<Result<json::object>> LocalModelApi::status() {
     if (report.in_flight > 0) own_load += report.status.info.threads;
   }
   // Files under /proc and /sys: not on a loop that carries streams.
-  const auto machine = co_await backend_.files.run([] {
-    return std::tuple(engines::read_system_memory(), engines::read_cpu_facts(), gpus());
-  });
+  const auto machine = co_await backend_.files.run(
+      [] { return std::tuple(engines::read_system_memory(), engines::read_cpu_facts(), gpus()); });
   const auto& [memory, cpu, cards] = machine;
   const auto budget = engines::cpu_budget(cpu, own_load);
   co_return json::object{

@@ -104,8 +104,8 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
     if (view.done) break;
     if (sink && told) {
       told = co_await sink(json::object{{"status", to_string(view.progress.phase)},
-                                             {"bytes_done", view.progress.bytes_done},
-                                             {"bytes_total", view.progress.bytes_total}});
+                                        {"bytes_done", view.progress.bytes_done},
+                                        {"bytes_total", view.progress.bytes_total}});
       if (!told) state->cancelled = true;
     }
     // Progress comes per MiB; a reader gets at most ten lines a second, and the end without delay. What changes during

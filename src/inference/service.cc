@@ -45,7 +45,8 @@ std::string target_of(Operation operation, const engines::EngineInfo& info) {
   return path.starts_with("/..") ? std::string(path.substr(3)) : "/v1" + std::string(path);
 }
 
-// Usage, timings and finish reason of a whole answer. The document is gone at the end, so its memory comes off the stack.
+// Usage, timings and finish reason of a whole answer. The document is gone at the end, so its memory comes off the
+// stack.
 Result<void> read_answer(std::string_view body, Outcome& outcome) {
   std::array<unsigned char, 8192> memory;
   boost::json::monotonic_resource resource(memory.data(), memory.size());
@@ -101,11 +102,11 @@ struct Service::Flight {
   Clock::time_point begin = Clock::now();
   std::shared_ptr<const router::CatalogueEntry> entry = nullptr;
   engines::Lease lease = {};
-  std::int64_t choices = 1;  // `n`
-  bool several = false;      // more than one completion: n > 1 or several prompts
-  bool assemble = false;     // asked as a stream although the client did not ask for one; see dispatch()
-  double first_token = 0;    // seconds
-  bool broken = false;       // the connection to the engine broke
+  std::int64_t choices = 1;   // `n`
+  bool several = false;       // more than one completion: n > 1 or several prompts
+  bool assemble = false;      // asked as a stream although the client did not ask for one; see dispatch()
+  double first_token = 0;     // seconds
+  bool broken = false;        // the connection to the engine broke
   CancelSource give_up = {};  // ends the exchange with the engine; follows `cancel`
   Outcome outcome = {};
 };
@@ -224,8 +225,9 @@ Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& r
   flight.first_token = seconds_since(flight.begin);
   const auto first = body->find_first_not_of(" \t\r\n");
   if (first == std::string::npos || ((*body)[first] != '{' && (*body)[first] != '[')) {
-    co_return fail(ErrorCode::kEngineFailed,
-                   fmt::format("the engine of model \"{}\" answered with something else than JSON", flight.outcome.model));
+    co_return fail(
+        ErrorCode::kEngineFailed,
+        fmt::format("the engine of model \"{}\" answered with something else than JSON", flight.outcome.model));
   }
   // Only the tail of the answer is of interest here, and answers without usage (tokenize) need no parsing at all.
   if (body->find("\"usage\"") != std::string::npos) {

@@ -17,8 +17,8 @@ std::string_view skip_space(std::string_view text) {
   return text;
 }
 
-// Where `text` has `quoted_key`, or npos. Not std::string_view::find(), which stops at every quotation mark, and JSON is
-// full of them: that took half of the time of a streamed event.
+// Where `text` has `quoted_key`, or npos. Not std::string_view::find(), which stops at every quotation mark, and JSON
+// is full of them: that took half of the time of a streamed event.
 std::size_t find_quoted(std::string_view text, std::string_view quoted_key) {
   const void* at = memmem(text.data(), text.size(), quoted_key.data(), quoted_key.size());
   return at ? static_cast<std::size_t>(static_cast<const char*>(at) - text.data()) : std::string_view::npos;

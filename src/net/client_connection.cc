@@ -31,7 +31,7 @@ std::string request_head(const ClientRequest& request, const Endpoint& endpoint)
 Result<void> check_request_parts(const ClientRequest& request) {
   // Counting instead of stopping at the first lets the compiler take many bytes at once.
   const auto visible = [](std::string_view text) {
-    return std::ranges::count_if(text, [](char c) { return c <= 0x20 || c == 0x7F; }) == 0;
+    return std::ranges::count_if(text, [](unsigned char c) { return c <= 0x20 || c >= 0x7F; }) == 0;
   };
   const auto printable = [](std::string_view text) {
     return std::ranges::count_if(text, [](unsigned char c) { return (c < 0x20 && c != '\t') || c == 0x7F; }) == 0;
@@ -104,6 +104,7 @@ Task<Result<void>> ClientConnection::write(std::string head, std::string_view bo
   if (cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the request was cancelled");
   const std::array<std::string_view, 2> pieces{head, body};
   writing_ = true;
+  co_await after_what_is_ready(loop_.executor());
   const auto written = co_await transport_->write(pieces);
   writing_ = false;
   if (cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the request was cancelled");

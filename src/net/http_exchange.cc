@@ -117,6 +117,7 @@ Task<Result<void>> Exchange::respond(int status, std::string_view content_type, 
   bytes_sent_ = body.size();
   std::array<std::string_view, 2> pieces{out, body};
   std::span<std::string_view> rest(pieces);
+  co_await after_what_is_ready(connection_.loop_.executor());
   auto now = connection_.write_now(rest);
   auto written = now ? std::move(*now) : co_await connection_.write(rest);
   finished_ = written.has_value();

@@ -84,7 +84,8 @@ bool valid_host(std::string_view host) {
 HeadScan scan_head(std::string_view bytes, std::size_t from, std::size_t most) {
   const std::size_t end = std::min(bytes.size(), most);
   for (std::size_t i = from; i < bytes.size(); ++i) {
-    // Only what follows a line's end depends on the byte before; the rest of a line is mostly plain, eight bytes at once.
+    // Only what follows a line's end depends on the byte before; the rest of a line is mostly plain, eight bytes at
+    // once.
     if (i > 0 && bytes[i - 1] != '\r' && bytes[i - 1] != '\n') {
       while (i + 8 <= end && !holds_control_bytes(load_bytes(bytes.data() + i))) i += 8;
       if (i == bytes.size()) break;

@@ -25,7 +25,8 @@ Task<void> WebSocketSession::run() {
     if (message->text) {
       co_await on_message(std::move(message->payload));
     } else {
-      co_await reply_error(nullptr, {ErrorCode::kInvalidArgument, "send JSON as text messages, not binary ones", {}, {}, 0});
+      co_await reply_error(nullptr,
+                           {ErrorCode::kInvalidArgument, "send JSON as text messages, not binary ones", {}, {}, 0});
     }
   }
   const auto running = running_;  // a copy: what is cancelled takes itself off the list
@@ -82,8 +83,8 @@ Task<void> WebSocketSession::on_message(std::string text) {
     co_return;
   }
   if (running_.size() >= kMostGenerations) {
-    co_await reply_error(id,
-                {ErrorCode::kOverloaded, fmt::format("{} generations run on this socket", running_.size()), {}, {}, 1});
+    co_await reply_error(
+        id, {ErrorCode::kOverloaded, fmt::format("{} generations run on this socket", running_.size()), {}, {}, 1});
     co_return;
   }
   message.erase("type");

@@ -1,0 +1,177 @@
+#include "router/catalogue.h"
+
+#include <gmock/gmock.h>
+
+#include "async/run_task.h"
+#include "base/strings.h"
+#include "models/test_support.h"
+
+namespace llm::router {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class CatalogueTest : public ::testing::Test {
+ protected:
+  CatalogueTest() : store_(models::ModelStore::open({.root = dir_.path() / "store"}).value()) {}
+
+  void add(const std::string& name, char filler = 'a', std::uint64_t elements = 256) {
+    const auto file = dir_.write("file.gguf", models::testing::small_model(filler, elements));
+    models::ImportOptions options;
+    options.replace = true;
+    ASSERT_TRUE(
+        store_->import_file(file, models::parse_model_name(name).value(), options, {}, models::testing::never()));
+  }
+  Catalogue& catalogue() {
+    if (!catalogue_) catalogue_ = std::make_unique<Catalogue>(*store_, pool_, settings_);
+    return *catalogue_;
+  }
+  Result<std::shared_ptr<const CatalogueEntry>> resolve(const std::string& name) {
+    Result<std::shared_ptr<const CatalogueEntry>> found = nullptr;
+    auto body = [&]() -> Task<void> { found = co_await catalogue().resolve(name); };
+    run_task(loop_, body());
+    return found;
+  }
+  // The key of what serves the name, or the error's message.
+  std::string key(const std::string& name) {
+    const auto found = resolve(name);
+    return found ? (*found)->spec->key : found.error().message;
+  }
+  std::shared_ptr<const CatalogueSnapshot> list(bool fresh) {
+    std::shared_ptr<const CatalogueSnapshot> snapshot;
+    auto body = [&]() -> Task<void> { snapshot = (co_await catalogue().list(fresh)).value(); };
+    run_task(loop_, body());
+    return snapshot;
+  }
+
+  Loop loop_{"test"};
+  models::testing::TempDir dir_;
+  std::unique_ptr<models::ModelStore> store_;
+  BlockingPool pool_{1};
+  CatalogueSettings settings_;
+  std::unique_ptr<Catalogue> catalogue_;
+};
+
+TEST_F(CatalogueTest, NamesVersionsAndAliases) {
+  add("qwen");
+  add("qwen:v2", 'b');
+  add("org/other");
+  ASSERT_TRUE(store_->set_alias("small", models::parse_model_name("qwen:v2").value()));
+  EXPECT_EQ(key("qwen"), "qwen:latest");
+  EXPECT_EQ(key("qwen:latest"), "qwen:latest");
+  EXPECT_EQ(key("qwen:v2"), "qwen:v2");
+  EXPECT_EQ(key("small"), "qwen:v2");
+  EXPECT_EQ(key("org/other"), "org/other:latest");
+  EXPECT_EQ(resolve("qwen").value()->spec->model, "qwen");
+  EXPECT_EQ(resolve("qwen:v2").value()->spec->model, "qwen:v2");
+  const auto snapshot = list(false);
+  EXPECT_EQ(snapshot->entries.size(), 3U);
+  EXPECT_EQ(snapshot->aliases.at("small"), "qwen:v2");
+}
+
+TEST_F(CatalogueTest, WrongNamesAreToldWithTheNearest) {
+  add("qwen-chat");
+  const auto wrong = resolve("qwen-caht");
+  EXPECT_EQ(wrong.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(wrong.error().pointer, "/model");
+  EXPECT_THAT(wrong.error().message, AllOf(HasSubstr("\"qwen-caht\""), HasSubstr("did you mean qwen-chat")));
+  EXPECT_THAT(resolve("something-else").error().message, Not(HasSubstr("did you mean")));
+}
+
+TEST_F(CatalogueTest, NaughtyNamesAreOnlyNotFound) {
+  add("m");
+  for (const std::string& name :
+       {std::string("../../etc/passwd"), std::string("m/.."), std::string("m\0x", 3), std::string("m:"),
+        std::string(":"), std::string("/"), std::string("//"), std::string(" m"), std::string("m\n"),
+        std::string("\xff\xfe"), std::string(5'000'000, 'x'), std::string("up/"), std::string("/m")}) {
+    const auto wrong = resolve(name);
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().code, ErrorCode::kNotFound);
+    EXPECT_LT(wrong.error().message.size(), 600U);
+    EXPECT_TRUE(valid_utf8(wrong.error().message));
+  }
+}
+
+TEST_F(CatalogueTest, TheDefaultIsTheConfiguredOrTheSmallestThatGenerates) {
+  EXPECT_THAT(resolve("").error().message, HasSubstr("no model is installed"));
+  add("big", 'a', 4096);
+  add("small", 'b', 64);
+  EXPECT_EQ(key(""), "small:latest");
+  catalogue_.reset();
+  settings_.default_model = "big";
+  EXPECT_EQ(key(""), "big:latest");
+  catalogue_.reset();
+  settings_.default_model = "gone";
+  EXPECT_THAT(key(""), HasSubstr("\"gone\" is not installed"));
+}
+
+TEST_F(CatalogueTest, ExternalEngines) {
+  engines::ExternalSettings external;
+  external.base_url = "http://127.0.0.1:1/v1";
+  external.models = {"gpt", "m"};
+  settings_.external.emplace("up", external);
+  add("m");
+  add("up/hidden");  // a local name wins over one that is made up
+  EXPECT_EQ(key("gpt"), "up/gpt");
+  EXPECT_EQ(key("up/gpt"), "up/gpt");
+  EXPECT_EQ(key("m"), "m:latest");
+  EXPECT_EQ(key("up/m"), "up/m");
+  EXPECT_EQ(key("up/any/thing"), "up/any/thing");
+  EXPECT_EQ(resolve("up/any/thing").value()->spec->model, "any/thing");
+  EXPECT_EQ(resolve("up/any/thing").value()->external, "up");
+  EXPECT_EQ(key("up/hidden"), "up/hidden:latest");
+  EXPECT_THAT(key("down/gpt"), HasSubstr("is not installed"));
+}
+
+TEST_F(CatalogueTest, ChangesOfOthersAreSeen) {
+  add("a");
+  EXPECT_EQ(key("a"), "a:latest");
+  add("b", 'b');
+  EXPECT_EQ(key("b"), "b:latest") << "an unknown name is looked up anew";
+  ASSERT_TRUE(store_->remove(models::parse_model_name("b").value()));
+  EXPECT_EQ(list(true)->entries.size(), 1U);
+  ASSERT_TRUE(store_->remove(models::parse_model_name("a").value()));
+  catalogue().invalidate();
+  EXPECT_THAT(key("a"), HasSubstr("is not installed"));
+}
+
+TEST_F(CatalogueTest, ListIsASnapshot) {
+  add("a");
+  const auto before = list(false);
+  add("b", 'b');
+  EXPECT_EQ(list(false), before) << "no older than the refresh time";
+  EXPECT_EQ(list(true)->entries.size(), 2U);
+  EXPECT_EQ(before->entries.size(), 1U);
+}
+
+TEST_F(CatalogueTest, SettingsComeFromTheConfigurationThenTheModel) {
+  add("a");
+  add("a:v2", 'b');
+  add("own", 'c');
+  ASSERT_TRUE(store_->set_settings(models::parse_model_name("own").value(), json::object{{"context", 512}}));
+  ASSERT_TRUE(store_->set_settings(models::parse_model_name("a").value(), json::object{{"context", 1}}));
+  settings_.models["a"].context = 1024;
+  settings_.models["a:v2"].context = 2048;
+  EXPECT_EQ(resolve("a").value()->spec->settings.context, 1024U);
+  EXPECT_EQ(resolve("a:v2").value()->spec->settings.context, 2048U);
+  EXPECT_EQ(resolve("own").value()->spec->settings.context, 512U);
+}
+
+TEST_F(CatalogueTest, WhatCannotBeServedSaysWhy) {
+  add("lost");
+  add("elsewhere", 'b');
+  settings_.models["elsewhere"].engine = "gone";
+  std::filesystem::remove(resolve("lost").value()->spec->file);
+  catalogue().invalidate();
+  const auto lost = check_servable(*resolve("lost").value());
+  EXPECT_THAT(lost.error().message, HasSubstr("file of model \"lost\" is missing"));
+  const auto elsewhere = check_servable(*resolve("elsewhere").value());
+  EXPECT_THAT(elsewhere.error().message, HasSubstr("engines.external does not list"));
+  add("fine", 'c');
+  EXPECT_TRUE(check_servable(*resolve("fine").value()));
+}
+
+}  // namespace
+}  // namespace llm::router
