@@ -20,7 +20,7 @@ TEST(Generate, BecomesAnEngineRequest) {
           {R"({"prompt":"a"})", R"(completion {"model":"","prompt":"a"})"},
           {R"({"model":"m","prompt":""})", R"(completion {"model":"m","prompt":""})"},
           {R"({"prompt":"a","max_tokens":5,"temperature":0,"top_k":3,"seed":7,"repeat_penalty":1.5,"stop":"x"})",
-           R"(completion {"model":"","prompt":"a","max_tokens":5,"temperature":0E0,"top_k":3,"repeat_penalty":1.5E0,"seed":7,"stop":["x"]})"},
+           R"(completion {"model":"","prompt":"a","max_tokens":5,"temperature":0.0,"top_k":3,"repeat_penalty":1.5,"seed":7,"stop":["x"]})"},
           {R"({"messages":[{"role":"user","content":"a","odd":1}],"tools":[{"type":"function"}],"tool_choice":"auto"})",
            R"(chat {"model":"","messages":[{"role":"user","content":"a","odd":1}],"tools":[{"type":"function"}],"tool_choice":"auto"})"},
           {R"({"messages":[{"role":"user","content":"a"}],"logprobs":2})",
