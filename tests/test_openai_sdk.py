@@ -37,6 +37,18 @@ def test_chat(sdk):
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + 10
 
 
+def test_what_only_this_engine_says_survives(tiny):
+    """An answer that is not streamed has all that llama-server adds to OpenAI's shape."""
+    answer = tiny.post("/v1/chat/completions", {**CHAT, "max_tokens": 4}).json()
+    assert answer["timings"]["predicted_n"] == 4
+    assert answer.keys() >= {"id", "created", "model", "object", "system_fingerprint", "choices", "usage"}
+    assert answer["choices"][0].keys() >= {"index", "message", "finish_reason"}
+    text = tiny.post("/v1/completions", {"model": "tiny", "prompt": "x", "max_tokens": 4, "logprobs": 2}).json()
+    assert text["object"] == "text_completion"
+    assert len(text["choices"][0]["logprobs"]["content"]) == 4
+    assert text["timings"]["predicted_n"] == 4
+
+
 def test_a_stream_says_the_same(sdk):
     whole = sdk.chat.completions.create(**CHAT, max_tokens=30).choices[0].message.content
     chunks = list(sdk.chat.completions.create(**CHAT, max_tokens=30, stream=True))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -12,7 +13,8 @@ import httpx
 import pytest
 
 import tiny_gguf
-from harness import error_of
+from harness import error_of, wait_until
+from mcp_lines import Stdio
 
 REPO = "hf:acme/tiny-GGUF"
 
@@ -108,6 +110,22 @@ def test_pull_of_an_address(running, hub, digest):
     assert answer.json()["digest"] == "sha256:" + digest
 
 
+@pytest.mark.parametrize("source", [REPO, "/files/acme/tiny-GGUF/tiny-F32.gguf"])
+def test_the_expected_digest(running, hub, digest, source):
+    source = source if source == REPO else hub.url + source
+    wrong = pull(running, source, name="x", sha256="0" * 64)
+    assert wrong.status_code >= 400
+    assert digest in error_of(wrong)["message"] and "0" * 64 in error_of(wrong)["message"]
+    assert error_of(pull(running, source, name="x", sha256="12"))["pointer"] == "/sha256"
+    assert running.get("/api/v1/models/x").status_code == 404
+    assert pull(running, source, name="x", sha256=digest).json()["digest"] == "sha256:" + digest
+    with Stdio(running.home) as client:
+        client.initialize()
+        result = client.call("tools/call", {"name": "llm_pull_model", "arguments": {
+            "source": source, "name": "by-mcp", "sha256": digest}})["result"]
+    assert result["structuredContent"]["digest"] == "sha256:" + digest
+
+
 def test_progress(running):
     payloads = running.stream("/api/v1/models/pull", {"source": REPO, "name": "watched"})
     assert payloads[-1] == "[DONE]"
@@ -178,6 +196,8 @@ def test_pulls_of_the_same_join(running, hub):
             assert next(line for line in lines if '"status":"downloading"' in line)
         assert len(hub.downloads()) == 1
     # Once all of them have left the download ends; the next one goes on where it stopped.
+    ended = re.compile(r'^llm_mcp_http_requests_total{.*route="/api/v1/models/pull".*} 3$', re.M)
+    wait_until(lambda: ended.search(running.get("/metrics").text), "the end of three requests")
     hub.set(stall_after=0)
     assert pull(running, REPO, name="joined").status_code == 200
     assert [entry["range"] for entry in hub.downloads()] == ["", "bytes=50000-"]
