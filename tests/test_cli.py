@@ -122,7 +122,9 @@ def test_ps_load_unload_status_stop(place):
     assert json.loads(place.must("status", "--json").stdout)["engines_ready"] == 0
     pid = place.state()["pid"]
     place.must("stop")
-    assert not alive(pid)
+    assert place.state() is None
+    assert not (place.runtime / "gateway.sock").exists()
+    wait_until(lambda: not alive(pid), "the last moments of the process")
     assert place.run("status").returncode == 4
 
 

@@ -65,8 +65,8 @@ realtime = False  # set by bench/run
 
 
 def pinned(core, command):
-    """`command` on one core (or anywhere on a machine with a single one); ahead of other programs if asked for."""
-    if len(os.sched_getaffinity(0)) > 1:
+    """`command` on one core, if one is given and the machine has several; ahead of other programs if asked for."""
+    if core is not None and len(os.sched_getaffinity(0)) > 1:
         command = ["taskset", "-c", str(core), *command]
     return ["chrt", "--rr", "1", *command] if realtime else command
 

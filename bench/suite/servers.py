@@ -113,8 +113,7 @@ class Workplace:
         return str(program)
 
     def spawn(self, command, core=None, **options):
-        if core is not None:
-            command = measure.pinned(core, command)
+        command = measure.pinned(core, command)
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, **options)
         self.processes.append(process)
         return process
@@ -196,8 +195,7 @@ class Load:
         command = [self.program, *place, "--connections", str(connections), "--requests", str(requests),
                    "--stagger-us", str(stagger_us), "--spin", str(int(spin)), "--header", f"Authorization: Bearer {KEY}",
                    "--body", json.dumps(body, separators=(",", ":"))]
-        if core is not None:
-            command = measure.pinned(core, command)
+        command = measure.pinned(core, command)
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
         result = json.loads(done.stdout)
         if result["errors"]:
