@@ -15,8 +15,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kIdleCheck = std::chrono::milliseconds(200);
-constexpr auto kQuietCheck = std::chrono::milliseconds(1'000);  // while no engine of our own runs: an idle gateway sleeps
-constexpr int kChecksPerMeasure = 5;  // memory in use is read once a second
+constexpr auto kQuietCheck =
+    std::chrono::milliseconds(1'000);  // while no engine of our own runs: an idle gateway sleeps
+constexpr int kChecksPerMeasure = 5;   // memory in use is read once a second
 constexpr auto kHealthyAfter = std::chrono::seconds(60);
 constexpr auto kLongestBackoff = std::chrono::milliseconds(60'000);
 constexpr std::uint32_t kLeastContext = 1024;
