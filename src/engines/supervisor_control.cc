@@ -15,9 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kIdleCheck = std::chrono::milliseconds(200);
-constexpr auto kQuietCheck =
-    std::chrono::milliseconds(1'000);  // while no engine of our own runs: an idle gateway sleeps
-constexpr int kChecksPerMeasure = 5;   // memory in use is read once a second
+constexpr int kChecksPerMeasure = 5;  // memory in use is read once a second
 constexpr auto kHealthyAfter = std::chrono::seconds(60);
 constexpr auto kLongestBackoff = std::chrono::milliseconds(60'000);
 constexpr std::uint32_t kLeastContext = 1024;
@@ -382,10 +380,8 @@ void Supervisor::forget_unused() {
 
 Task<void> Supervisor::watch_idle() {
   Watch<int> never;
-  auto pause = kQuietCheck;
   for (int round = 0; !stopping_.cancelled(); round = (round + 1) % kChecksPerMeasure) {
-    co_await never.changed(1, stopping_.token(), pause);
-    pause = kQuietCheck;
+    co_await never.changed(1, stopping_.token(), kIdleCheck);
     if (round == 0) {
       measure();
       forget_unused();
@@ -394,7 +390,6 @@ Task<void> Supervisor::watch_idle() {
     {
       const std::lock_guard lock(*guard_);
       for (const auto& [key, engine] : engines_) {
-        if (!engine->external) pause = kIdleCheck;
         const auto keep = engine->keep_alive();
         if (!engine->idle() || keep.never()) continue;
         if (Clock::now() - engine->last_used < std::chrono::milliseconds(keep.ms)) continue;

@@ -158,6 +158,7 @@ Task<Result<std::string_view>> ClientConnection::read(std::string& chunk, const 
       continue;
     }
     arm(stall);
+    const auto registration = cancel.on_cancel([this] { input_.interrupt(); });
     if (!cancel.cancelled()) co_await input_.wait_more();
     deadline_.clear();
     if (auto ended = end_wait(cancel); !ended) co_return fail(ended.error());

@@ -23,8 +23,8 @@ class ClientConnection {
 
   // Sends a request and waits for the head of its answer.
   Task<Result<void>> exchange(const ClientRequest& request, const Endpoint& endpoint, CancelToken cancel);
-  // Body bytes that arrived, swapped into `chunk`; none at the end of the body. `stall`: see ClientRequest. A cancel
-  // is noticed when something interrupts input(). `cancel` lives until this returns.
+  // Body bytes that arrived, swapped into `chunk`; none at the end of the body. `stall`: see ClientRequest. `cancel`
+  // lives until this returns.
   Task<Result<std::string_view>> read(std::string& chunk, const CancelToken& cancel, std::chrono::milliseconds stall);
 
   // Is the last answer complete and the connection fit for another request?

@@ -55,7 +55,6 @@ ClientResponse::ClientResponse(std::shared_ptr<ClientPool> pool, std::unique_ptr
     : pool_(std::move(pool)),
       connection_(std::move(connection)),
       cancel_(std::move(cancel)),
-      interrupt_(cancel_.on_cancel([input = &connection_->input()] { input->interrupt(); })),
       stall_timeout_(stall_timeout) {}
 ClientResponse::ClientResponse(ClientResponse&&) noexcept = default;
 
@@ -65,7 +64,6 @@ ClientResponse& ClientResponse::operator=(ClientResponse&& other) noexcept {
   pool_ = std::move(other.pool_);
   connection_ = std::move(other.connection_);
   cancel_ = std::move(other.cancel_);
-  interrupt_ = std::move(other.interrupt_);
   stall_timeout_ = other.stall_timeout_;
   chunk_ = std::move(other.chunk_);
   return *this;
@@ -76,7 +74,6 @@ ClientResponse::~ClientResponse() {
 }
 
 void ClientResponse::finish() {
-  interrupt_.reset();
   if (connection_) pool_->put(std::move(connection_));
 }
 

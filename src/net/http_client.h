@@ -58,7 +58,6 @@ class ClientResponse {
   std::shared_ptr<ClientPool> pool_;  // shared: an answer may outlive its client
   std::unique_ptr<ClientConnection> connection_;
   CancelToken cancel_;
-  CancelRegistration interrupt_;  // ends a wait for more; once for the whole answer, which may have thousands of pieces
   std::chrono::milliseconds stall_timeout_;
   std::string chunk_;
 };

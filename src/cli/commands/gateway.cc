@@ -104,11 +104,9 @@ std::optional<pid_t> read_pid(const std::filesystem::path& file) {
 
 bool has_ended(const Installation& installation, pid_t pid) {
   if (::kill(pid, 0) != 0 && errno == ESRCH) return true;
-  // One that nobody has reaped yet still counts as a process: its files are gone then. The socket goes last, and until
-  // it has, a gateway that is started now would lose its own.
+  // One that nobody has reaped yet still counts as a process: its files are gone then.
   std::error_code error;
-  const auto gone = [&error](const std::filesystem::path& path) { return !std::filesystem::exists(path, error); };
-  return gone(installation.pid_file) && gone(installation.socket);
+  return !probe_gateway(installation.socket).answers && !std::filesystem::exists(installation.pid_file, error);
 }
 
 }  // namespace
