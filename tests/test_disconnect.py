@@ -91,13 +91,16 @@ def test_one_of_two_goes(running):
 
 
 def test_those_who_wait_for_a_slot(running):
-    """Requests that the engine has queued behind its two slots leave the queue when their clients go."""
+    """Those behind the engine's two slots leave their queue, be it the engine's or the gateway's, with their clients;
+    and however many wait, the engine still answers questions about itself."""
     with contextlib.ExitStack() as stack:
-        for _ in range(6):
+        for _ in range(16):
             connection = stack.enter_context(socket.create_connection(running.address))
             connection.sendall(post_bytes("/v1/chat/completions", {**MESSAGES, "stream": True}))
         running.wait_busy(MODEL, 2)
-        wait_until(lambda: running.engine(MODEL)["in_flight"] == 6, "six requests in flight")
+        wait_until(lambda: running.engine(MODEL)["in_flight"] == 16, "sixteen requests in flight")
+        assert running.busy_slots(MODEL) == 2
+    wait_until(lambda: running.engine(MODEL)["in_flight"] == 0, "no request in flight")
     running.wait_idle(MODEL)
 
 

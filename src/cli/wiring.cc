@@ -98,10 +98,12 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
       inference::AdmissionSettings{.max_concurrent = settings.inference.max_concurrent,
                                    .queue_limit = settings.inference.queue_limit,
                                    .queue_timeout = ms(settings.inference.queue_timeout)});
-  service_ =
-      std::make_unique<inference::Service>(inference::ServiceSettings{.load_timeout = ms(settings.models.load_timeout),
-                                                                      .log_prompts = settings.observe.log_prompts},
-                                           *admission_, *catalogue_, *supervisor_, log_, metrics_);
+  service_ = std::make_unique<inference::Service>(
+      inference::ServiceSettings{.load_timeout = ms(settings.models.load_timeout),
+                                 .engine_queue_limit = settings.inference.max_concurrent,
+                                 .engine_queue_timeout = ms(settings.models.load_timeout),
+                                 .log_prompts = settings.observe.log_prompts},
+      *admission_, *catalogue_, *supervisor_, log_, metrics_);
   for (std::size_t i = 0; i < loops.size(); ++i) service_->add_loop(*loops[i], *io_clients_[i]);
   backend_ = std::make_unique<inference::Backend>(inference::Backend{.service = *service_,
                                                                      .catalogue = *catalogue_,

@@ -34,6 +34,7 @@ struct EngineInfo {
   std::string api_key;         // sent as a bearer token; never shown
   std::uint32_t context = 0;   // tokens per request; 0 unknown
   std::uint32_t slots = 0;     // requests at once; 0 unknown
+  std::uint32_t capacity = 0;  // requests it is handed at once, at work or next in line; 0: any number
   EngineMode mode = EngineMode::kGeneration;
   bool external = false;
   bool is_llama_server = false;

@@ -17,6 +17,16 @@ namespace {
 constexpr std::uint64_t kDefaultContext = 8192;
 constexpr std::chrono::milliseconds kReapPatience{1'000};
 
+// llama-server gives every connection a thread, and starts one too few when several come at once: the last of them then
+// waits until an earlier one ends, be it the health check. So its fixed threads are enough for all that the gateway
+// ever opens: the requests it hands over, and probes, scrapes and people beside them.
+constexpr std::uint32_t kSpareHttpThreads = 8;
+
+// As many again as are at work wait inside the engine, so that a slot that becomes free never waits for the gateway.
+std::uint32_t capacity_of(std::uint32_t slots) {
+  return 2 * slots + 2;
+}
+
 std::string_view flash_text(FlashAttention flash) {
   switch (flash) {
     case FlashAttention::kAuto:
@@ -205,6 +215,7 @@ class LlamaServer final : public Driver {
     info.mode = effective_mode(spec_.settings, spec_.facts);
     info.is_llama_server = true;
     info.slots = static_cast<std::uint32_t>(json::int_or(props, "total_slots"));
+    info.capacity = capacity_of(info.slots);
     if (const auto* defaults = json::find(props, "default_generation_settings"); defaults && defaults->is_object()) {
       info.context = static_cast<std::uint32_t>(json::int_or(defaults->get_object(), "n_ctx"));
     }
@@ -325,7 +336,7 @@ Result<std::vector<std::string>> llama_server_args(const LlamaServerSettings& se
       "--threads-batch",
       number(model.threads_batch > 0 ? model.threads_batch : budget.threads_batch),
       "--threads-http",
-      number(model.parallel + 4),
+      number(capacity_of(model.parallel) + kSpareHttpThreads),
       "--flash-attn",
       std::string(flash_text(model.flash_attention)),
       "--cache-type-k",

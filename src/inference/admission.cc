@@ -7,8 +7,8 @@ namespace llm::inference {
 
 Error Admission::overloaded(std::string_view why) const {
   return {ErrorCode::kOverloaded,
-          fmt::format("the gateway is busy: {} ({} requests at work, {} waiting). Try again soon", why, running_,
-                      queue_.size()),
+          fmt::format("{} is busy: {} ({} requests at work, {} waiting). Try again soon", settings_.subject, why,
+                      running_, queue_.size()),
           {},
           {},
           2};
@@ -37,13 +37,23 @@ Task<Result<Admission::Ticket>> Admission::enter(CancelToken cancel) {
 
 void Admission::leave() {
   const std::lock_guard lock(mutex_);
-  if (queue_.empty()) {
-    --running_;
-    return;
+  --running_;
+  let_in();
+}
+
+void Admission::let_in() {
+  while (!queue_.empty() && running_ < settings_.max_concurrent) {
+    const Waiter next = queue_.front();
+    queue_.pop_front();
+    ++running_;
+    next->set(true);
   }
-  const Waiter next = queue_.front();
-  queue_.pop_front();
-  next->set(true);
+}
+
+void Admission::set_max_concurrent(std::size_t most) {
+  const std::lock_guard lock(mutex_);
+  settings_.max_concurrent = most;
+  let_in();
 }
 
 std::size_t Admission::running() const {

@@ -45,6 +45,36 @@ TEST_F(AdmissionTest, LetsInByOrderOfArrival) {
   run_task(loop, body());
 }
 
+TEST_F(AdmissionTest, GrowsAndShrinks) {
+  Admission admission({.subject = "model \"m\"", .max_concurrent = 1, .queue_limit = 2, .queue_timeout = 60s});
+  auto body = [&]() -> Task<void> {
+    TaskGroup group(loop.executor());
+    std::vector<Entered> entered(4);
+    for (auto& one : entered) group.spawn(enter(admission, one));
+    co_await settle();
+    EXPECT_TRUE(entered[0] && *entered[0]);
+    EXPECT_EQ(admission.waiting(), 2U);
+    EXPECT_NE(entered[3]->error().message.find("model \"m\" is busy"), std::string::npos);
+    admission.set_max_concurrent(3);
+    co_await settle();
+    EXPECT_TRUE(entered[1] && *entered[1] && entered[2] && *entered[2]);
+    EXPECT_EQ(admission.running(), 3U);
+    admission.set_max_concurrent(1);
+    group.spawn(enter(admission, entered[3]));
+    entered[0].reset();
+    entered[1].reset();
+    co_await settle();
+    EXPECT_EQ(admission.waiting(), 1U);  // one is still at work
+    entered[2].reset();
+    co_await settle();
+    EXPECT_EQ(admission.waiting(), 0U);
+    entered.clear();
+    co_await group.join();
+    EXPECT_EQ(admission.running(), 0U);
+  };
+  run_task(loop, body());
+}
+
 TEST_F(AdmissionTest, RefusesBeyondTheQueue) {
   Admission admission({.max_concurrent = 1, .queue_limit = 1, .queue_timeout = 60s});
   auto body = [&]() -> Task<void> {

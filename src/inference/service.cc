@@ -153,6 +153,28 @@ Task<Result<engines::Lease>> Service::make_ready(Flight& flight) {
   co_return co_await supervisor_.acquire(flight.entry->spec, std::move(options), flight.cancel);
 }
 
+// An engine is handed what it can take and little more: what waits here leaves at once when its client goes, and costs
+// the engine nothing.
+Task<Result<Admission::Ticket>> Service::wait_for_capacity(const Flight& flight) {
+  const std::size_t capacity = flight.lease.info().capacity;
+  if (capacity == 0) co_return Admission::Ticket();
+  const auto& spec = *flight.entry->spec;
+  Admission* queue = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    auto& slot = queues_[spec.key];
+    if (!slot) {
+      slot = std::make_unique<Admission>(AdmissionSettings{.subject = fmt::format("model \"{}\"", spec.model),
+                                                           .max_concurrent = capacity,
+                                                           .queue_limit = settings_.engine_queue_limit,
+                                                           .queue_timeout = settings_.engine_queue_timeout});
+    }
+    queue = slot.get();
+  }
+  queue->set_max_concurrent(capacity);
+  co_return co_await queue->enter(flight.cancel);
+}
+
 Task<Result<void>> Service::dispatch(Flight& flight) {
   Request& request = flight.request;
   auto checked = check_request(request);
@@ -183,6 +205,8 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   request.body["stream"] = stream;
   if (stream) request.body["stream_options"] = json::object{{"include_usage", true}};
   if (!generates) request.body.erase("stream");
+  const auto turn = co_await wait_for_capacity(flight);
+  if (!turn) co_return fail(turn.error());
   auto received = co_await exchange(flight, stream);
   if (!received && flight.cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the request was cancelled");
   if (!received && flight.broken) co_return fail(co_await supervisor_.explain(flight.lease, received.error()));
@@ -202,6 +226,8 @@ Task<Result<void>> Service::exchange(Flight& flight, bool stream) {
                               .head_timeout = info.request_timeout};
   if (!authorization.empty()) upstream.headers.emplace_back("Authorization", authorization);
   upstream.headers.emplace_back("X-Request-Id", request.request_id);
+  // A connection kept alive would hold one of its threads; a new one costs microseconds on a Unix socket.
+  if (info.is_llama_server && !info.external) upstream.headers.emplace_back("Connection", "close");
   if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", body}});
   const auto follow = flight.cancel.on_cancel([&flight] { flight.give_up.cancel(); });
   // What goes wrong with the connection is for the supervisor to explain; an answer speaks for itself.

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -61,6 +63,8 @@ class Sink {
 
 struct ServiceSettings {
   std::chrono::milliseconds load_timeout{600'000};
+  std::size_t engine_queue_limit = 256;                     // requests that wait for one engine; one more gets a 503
+  std::chrono::milliseconds engine_queue_timeout{600'000};  // how long they wait
   bool log_prompts = false;
 };
 
@@ -85,6 +89,7 @@ class Service {
   struct Flight;  // one request's state on its way
   Task<Result<void>> dispatch(Flight& flight);
   Task<Result<engines::Lease>> make_ready(Flight& flight);
+  Task<Result<Admission::Ticket>> wait_for_capacity(const Flight& flight);
   Task<Result<void>> exchange(Flight& flight, bool stream);
   Task<Result<void>> receive_stream(Flight& flight, net::ClientResponse& response);
   Task<Result<void>> receive_whole(Flight& flight, net::ClientResponse& response);
@@ -93,6 +98,8 @@ class Service {
 
   ServiceSettings settings_;
   Admission& admission_;
+  std::mutex mutex_;                                          // of queues_
+  std::map<std::string, std::unique_ptr<Admission>> queues_;  // by engine; an engine's queue is kept for ever
   router::Catalogue& catalogue_;
   engines::Supervisor& supervisor_;
   observe::Log& log_;
