@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 import harness
+import node_clients
 import tiny_gguf
 
 
@@ -38,6 +39,17 @@ def sample_model():
             pytest.fail(f"no sample model: {done.stderr}")
         pytest.skip(f"no sample model: {done.stderr}")
     return pathlib.Path(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def node_tools():
+    """The folder of the Node programs; only where they cannot be had the test is skipped, and never in CI."""
+    try:
+        return node_clients.folder()
+    except RuntimeError as error:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
 
 
 def settings_of(models, changes):

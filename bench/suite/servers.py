@@ -167,9 +167,9 @@ class Nginx:
 
 
 class Gateway:
-    """`engines` and `more`: lines of its configuration."""
+    """`engines` and `more`: lines of its configuration; `arguments`: for its command line."""
 
-    def __init__(self, work, engines, more="", core=SERVER_CORE, name="gateway", models=None):
+    def __init__(self, work, engines, more="", core=SERVER_CORE, name="gateway", models=None, arguments=()):
         self.environment = work.environment(name)
         self.port = free_port()
         config = work.path / f"{name}.yaml"
@@ -177,7 +177,7 @@ class Gateway:
                                                 models=models or work.path / f"{name}-models",
                                                 log=work.path / f"{name}.log"))
         self.config = config
-        self.command = [find_program(), "serve", "--config", str(config)]
+        self.command = [find_program(), "serve", "--config", str(config), *arguments]
         self.process = work.spawn(self.command, core, env=self.environment, stdout=subprocess.DEVNULL,
                                   stderr=open(work.path / f"{name}.err", "w"))
         measure.wait_until("the gateway", lambda: answers(f"http://127.0.0.1:{self.port}/health"),
@@ -189,11 +189,13 @@ class Load:
     def __init__(self, work):
         self.program = work.compile("load")
 
-    def run(self, target, body, connections=1, requests=1000, stagger_us=0, core=CLIENT_CORE, spin=False):
+    def run(self, target, body, connections=1, requests=1000, stagger_us=0, core=CLIENT_CORE, spin=False,
+            path="/v1/chat/completions", headers=()):
         """`target`: a port or the path of a Unix socket. The client's figures as a dictionary."""
         place = ["--unix", target] if isinstance(target, str) else ["--port", str(target)]
         command = [self.program, *place, "--connections", str(connections), "--requests", str(requests),
                    "--stagger-us", str(stagger_us), "--spin", str(int(spin)), "--header", f"Authorization: Bearer {KEY}",
+                   "--path", path, *(part for header in headers for part in ("--header", header)),
                    "--body", json.dumps(body, separators=(",", ":"))]
         command = measure.pinned(core, command)
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)

@@ -4,7 +4,7 @@ import subprocess
 import time
 
 from . import measure
-from .mcp import Server
+from .mcp_stdio import first_replies
 from .servers import Gateway, Workplace, find_program, free_port
 
 REQUEST = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
@@ -46,11 +46,8 @@ def run(arguments, targets):
     with Workplace() as work:
         results = [start_once(work, f"start-{number}") for number in range(arguments.rounds)]
         gateway = Gateway(work, "  llama_server: \"\"", core=None)
-        first = []
-        for _ in range(arguments.rounds * 2):
-            server = Server([find_program(), "stdio", "--config", str(gateway.config)], gateway.environment)
-            first.append(server.first_ms)
-            server.close()
+        first = first_replies(work, [find_program(), "stdio", "--config", str(gateway.config)], gateway.environment,
+                              arguments.rounds * 2)
         before = measure.cpu_seconds(gateway.process.pid)
         time.sleep(IDLE_SECONDS)
         idle = (measure.cpu_seconds(gateway.process.pid) - before) / IDLE_SECONDS

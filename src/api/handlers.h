@@ -16,6 +16,7 @@ Task<Result<void>> get_model(Call& call);
 
 namespace rest {
 Task<Result<void>> generate(Call& call);
+Task<Result<void>> tokenize(Call& call);
 Task<Result<void>> list_models(Call& call);
 Task<Result<void>> get_model(Call& call);
 Task<Result<void>> pull_model(Call& call);
@@ -23,6 +24,7 @@ Task<Result<void>> remove_model(Call& call);
 Task<Result<void>> load_model(Call& call);
 Task<Result<void>> unload_model(Call& call);
 Task<Result<void>> engines(Call& call);
+Task<Result<void>> engine_logs(Call& call);
 Task<Result<void>> status(Call& call);
 Task<Result<void>> health(Call& call);
 Task<Result<void>> live(Call& call);

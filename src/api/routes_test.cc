@@ -61,6 +61,50 @@ TEST(Routes, ChatWholeAndStreamed) {
   t.run(body());
 }
 
+TEST(Routes, CountsTokens) {
+  ApiUnderTest t;
+  t.back.upstream.script = ScriptedUpstream::answer(200, R"({"tokens":[5,6,7],"more":1})");
+  auto body = [&]() -> Task<void> {
+    EXPECT_EQ(body_of(co_await t.post("/api/v1/tokenize", R"({"model":"m","text":"a b c"})")),
+              R"({"model":"m","count":3})");
+    EXPECT_EQ(body_of(co_await t.post("/api/v1/tokenize", R"({"model":"m","text":"a b c","tokens":true})")),
+              R"({"model":"m","count":3,"tokens":[5,6,7]})");
+    EXPECT_EQ(t.back.upstream.seen.at(0).body.at("content"), "a b c");
+    EXPECT_THAT(co_await t.post("/api/v1/tokenize", R"({"model":"m"})"), AllOf(HasSubstr("400"), HasSubstr("/text")));
+    EXPECT_THAT(co_await t.post("/api/v1/tokenize", R"({"model":"nobody","text":""})"), HasSubstr("404"));
+    t.back.upstream.script = ScriptedUpstream::answer(200, R"({"odd":1})");
+    EXPECT_THAT(co_await t.post("/api/v1/tokenize", R"({"model":"m","text":""})"), HasSubstr("502"));
+  };
+  t.run(body());
+}
+
+// An external engine writes no log that we could read.
+TEST(Routes, LogsOfEngines) {
+  ApiUnderTest t;
+  t.back.upstream.script = ScriptedUpstream::answer(200, R"({"data":[]})");
+  auto body = [&]() -> Task<void> {
+    EXPECT_THAT(co_await t.get("/api/v1/engines/m/logs"), AllOf(HasSubstr("404"), HasSubstr("no engine")));
+    EXPECT_THAT(co_await t.get("/api/v1/engines/nobody/logs"), AllOf(HasSubstr("404"), HasSubstr("nobody")));
+    (void)co_await t.post("/v1/embeddings", R"({"model":"m","input":"a"})");
+    EXPECT_EQ(body_of(co_await t.get("/api/v1/engines/m/logs")), R"({"model":"m","lines":[]})");
+  };
+  t.run(body());
+}
+
+// Once a model is loaded, a request that names none gets that.
+TEST(Routes, TheLoadedModelIsTheDefault) {
+  ApiUnderTest t;
+  t.back.upstream.script = ScriptedUpstream::answer(200, R"({"choices":[]})");
+  auto body = [&]() -> Task<void> {
+    constexpr std::string_view kNameless = R"({"messages":[{"role":"user","content":"hi"}]})";
+    EXPECT_THAT(co_await t.post("/v1/chat/completions", std::string(kNameless)), HasSubstr("404"));
+    (void)co_await t.post("/v1/chat/completions", std::string(kChat) + "}");
+    EXPECT_EQ(field_of(co_await t.post("/v1/chat/completions", std::string(kNameless)), "X-LLM-Model"), "m");
+    EXPECT_THAT(co_await t.get("/api/v1/models"), HasSubstr(R"("default":"m")"));
+  };
+  t.run(body());
+}
+
 TEST(Routes, StreamMeansNothingForEmbeddings) {
   ApiUnderTest t;
   t.back.upstream.script = ScriptedUpstream::answer(200, R"({"data":[]})");

@@ -41,6 +41,28 @@ Result<std::pair<Fd, Fd>> make_pipe() {
   return std::pair{std::move(read_end), std::move(write_end)};
 }
 
+// What a child has as stdin and stdout, and our ends of it.
+struct Streams {
+  Fd child_in, child_out;  // no child_out: stdout goes where stderr goes
+  Fd ours_in, ours_out;
+};
+
+Result<Streams> make_streams(bool piped) {
+  if (!piped) {
+    Fd null = above_standard(Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
+    if (null.get() < 0) return fail(errno_error(errno, "cannot open /dev/null"));
+    return Streams{.child_in = std::move(null), .child_out = {}, .ours_in = {}, .ours_out = {}};
+  }
+  auto to_child = make_pipe();
+  if (!to_child) return fail(to_child.error());
+  auto from_child = make_pipe();
+  if (!from_child) return fail(from_child.error());
+  return Streams{.child_in = std::move(to_child->first),
+                 .child_out = std::move(from_child->second),
+                 .ours_in = std::move(to_child->second),
+                 .ours_out = std::move(from_child->first)};
+}
+
 // A bare name is looked up as execvp would, but in the child's PATH and before the fork.
 std::string find_program(const ChildSpec& spec) {
   const std::string& name = spec.argv.front();
@@ -79,7 +101,7 @@ struct Launch {
   char* const* argv;
   char* const* envp;
   const char* directory;  // or nullptr
-  int null_fd, output_fd, report_fd;
+  int stdin_fd, stdout_fd, stderr_fd, report_fd;
   bool own_process_group;
   pid_t parent;
 };
@@ -105,8 +127,8 @@ struct Launch {
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   if (launch.directory && ::chdir(launch.directory) != 0) give_up(launch, Stage::kDirectory);
-  if (::dup2(launch.null_fd, STDIN_FILENO) < 0 || ::dup2(launch.output_fd, STDOUT_FILENO) < 0 ||
-      ::dup2(launch.output_fd, STDERR_FILENO) < 0) {
+  if (::dup2(launch.stdin_fd, STDIN_FILENO) < 0 || ::dup2(launch.stdout_fd, STDOUT_FILENO) < 0 ||
+      ::dup2(launch.stderr_fd, STDERR_FILENO) < 0) {
     give_up(launch, Stage::kDescriptors);
   }
 #if defined(__linux__) && defined(SYS_close_range)
@@ -207,8 +229,8 @@ Result<LaunchedChild> launch_child(const ChildSpec& spec) {
   if (!output) return fail(output.error());
   auto report = make_pipe();
   if (!report) return fail(report.error());
-  const Fd null = above_standard(Fd(::open("/dev/null", O_RDONLY | O_CLOEXEC)));
-  if (null.get() < 0) return fail(errno_error(errno, "cannot open /dev/null"));
+  auto streams = make_streams(spec.piped);
+  if (!streams) return fail(streams.error());
   ::fcntl(output->first.get(), F_SETFL, O_NONBLOCK);
 
   const auto argv = pointers(arguments);
@@ -217,8 +239,9 @@ Result<LaunchedChild> launch_child(const ChildSpec& spec) {
                       .argv = argv.data(),
                       .envp = envp.data(),
                       .directory = spec.working_directory.empty() ? nullptr : spec.working_directory.c_str(),
-                      .null_fd = null.get(),
-                      .output_fd = output->second.get(),
+                      .stdin_fd = streams->child_in.get(),
+                      .stdout_fd = spec.piped ? streams->child_out.get() : output->second.get(),
+                      .stderr_fd = output->second.get(),
                       .report_fd = report->second.get(),
                       .own_process_group = spec.own_process_group,
                       .parent = ::getpid()};
@@ -234,7 +257,7 @@ Result<LaunchedChild> launch_child(const ChildSpec& spec) {
     wait_for_child(pid, 0, info);
     return fail(start_error(*failure, spec, program));
   }
-  return LaunchedChild{pid, std::move(output->first)};
+  return LaunchedChild{pid, std::move(output->first), std::move(streams->ours_in), std::move(streams->ours_out)};
 }
 
 }  // namespace llm

@@ -35,7 +35,9 @@ class Fd {
 
 struct LaunchedChild {
   pid_t pid;
-  Fd output;  // reads stdout and stderr; non-blocking
+  Fd output;        // reads stdout and stderr, of a piped child stderr alone; non-blocking
+  Fd input = {};    // piped: writes to its stdin
+  Fd answers = {};  // piped: reads its stdout
 };
 
 // See ChildProcess::start. Returns once exec has succeeded; after a failure nothing is left to reap.

@@ -76,6 +76,7 @@ struct ChildProcess::State : std::enable_shared_from_this<State> {
   Descriptor output;
   Descriptor exit_watch;
   Timer exit_poll;
+  Fd pipe_in, pipe_out;  // ours of the child's stdin and stdout, until they are taken
   OnLine on_line;
   OnExit on_exit;
   std::string line;        // the unfinished last line
@@ -192,12 +193,17 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::start(const Executor& execut
   state->pid = started->pid;
   std::unique_ptr<ChildProcess> child(new ChildProcess(state));  // from here on a failure ends the program
   state->output.assign(started->output.release());
+  state->pipe_in = std::move(started->input);
+  state->pipe_out = std::move(started->answers);
   if (const int pidfd = open_pidfd(state->pid); pidfd >= 0) state->exit_watch.assign(pidfd);
   state->watch_output();
   state->watch_exit();
   return child;
 }
 
+ChildPipes ChildProcess::take_pipes() {
+  return {state_->pipe_in.release(), state_->pipe_out.release()};
+}
 void ChildProcess::terminate() {
   state_->send(SIGTERM);
 }

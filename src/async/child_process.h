@@ -19,6 +19,13 @@ struct ChildSpec {
   std::vector<std::pair<std::string, std::string>> env;  // the whole environment; nothing is inherited
   std::string working_directory;                         // empty: the parent's
   bool own_process_group = true;  // signals then reach the child's own children too, and Ctrl-C at a terminal does not
+  bool piped = false;             // stdin and stdout are pipes of the owner, see take_pipes(); lines come from stderr
+};
+
+// Our ends of a child's stdin and stdout.
+struct ChildPipes {
+  int input = -1;   // written to
+  int output = -1;  // read from
 };
 
 struct ExitStatus {
@@ -31,9 +38,10 @@ struct ExitStatus {
   friend bool operator==(const ExitStatus&, const ExitStatus&) = default;
 };
 
-// A program that runs beside this one: stdin is /dev/null, stdout and stderr come back together line by line, its end
-// is watched, and it does not outlive this process (Linux: PR_SET_PDEATHSIG; the child's own children are not covered
-// by that, only by terminate(), kill() and the destructor). No descriptor of this process is inherited.
+// A program that runs beside this one: stdin is /dev/null, stdout and stderr come back together line by line (unless
+// it is piped), its end is watched, and it does not outlive this process (Linux: PR_SET_PDEATHSIG; the child's own
+// children are not covered by that, only by terminate(), kill() and the destructor). No descriptor of this process is
+// inherited.
 //
 // Lives on one loop: every member, and both callbacks, on the loop's thread. A callback may destroy the object.
 class ChildProcess {
@@ -58,6 +66,9 @@ class ChildProcess {
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
+
+  // With ChildSpec::piped: the caller's from now on, to be closed by it. Once; -1 after that or without pipes.
+  ChildPipes take_pipes();
 
   void terminate();      // SIGTERM to the group; nothing once the child has ended
   void kill();           // SIGKILL to the group

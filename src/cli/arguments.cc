@@ -29,6 +29,8 @@ struct Parsed {
   AliasArguments alias;
   LoadArguments load;
   UnloadArguments unload;
+  InstallArguments install;
+  UninstallArguments uninstall;
   DoctorArguments doctor;
   ConfigArguments config;
   CompletionArguments completion;
@@ -53,6 +55,7 @@ class Definition {
     define_serving();
     define_models();
     define_running();
+    define_clients();
     define_setup();
   }
 
@@ -207,6 +210,30 @@ class Definition {
     command("stop");
   }
 
+  void define_clients() {
+    auto& install = parsed_.install;
+    CLI::App& add = command("install");
+    value(add, "CLIENT", install.client, "CLIENT", "The client to set up; --list shows them");
+    add.add_flag("--list", install.list, "Show the clients: whether they are here, whether they are set up");
+    value(add, "--name", install.name, "NAME", "What the client calls this server");
+    value(add, "--config-file", install.config_file, "FILE", "The client's configuration, if it is not the usual one");
+    add.add_flag("--print", install.print, "Print what belongs into the configuration, and write nothing");
+    add.add_flag("--dry-run", install.dry_run, "Say what would be done, and write nothing");
+    value(add, "--arg", install.arguments, "ARGUMENT",
+          "One more argument for llm-mcp stdio, for example --arg=--standalone; repeatable")
+        ->allow_extra_args(false);
+    value(add, "--env", install.environment, "NAME=VALUE", "An environment variable for llm-mcp; repeatable")
+        ->allow_extra_args(false);
+
+    auto& uninstall = parsed_.uninstall;
+    CLI::App& remove = command("uninstall");
+    required(value(remove, "CLIENT", uninstall.client, "CLIENT", "The client"));
+    value(remove, "--name", uninstall.name, "NAME", "What the client calls this server");
+    value(remove, "--config-file", uninstall.config_file, "FILE",
+          "The client's configuration, if it is not the usual one");
+    remove.add_flag("--dry-run", uninstall.dry_run, "Say what would be done, and write nothing");
+  }
+
   void define_setup() {
     command("doctor").add_flag("--verify", parsed_.doctor.verify, "Read every model file and compare its digest");
     required(choice(command("config"), "ACTION", parsed_.config.action, "show|reference|schema|path", "What to print"));
@@ -322,6 +349,8 @@ CommandArguments command_of(const std::string& name, Parsed& parsed) {
       {"unload", parsed.unload},
       {"status", StatusArguments{}},
       {"stop", StopArguments{}},
+      {"install", parsed.install},
+      {"uninstall", parsed.uninstall},
       {"doctor", parsed.doctor},
       {"config", parsed.config},
       {"completion", parsed.completion},

@@ -81,6 +81,22 @@ struct UnloadArguments {
 };
 struct StatusArguments {};
 struct StopArguments {};
+struct InstallArguments {
+  std::string client{};  // empty: with `list`
+  bool list = false;
+  std::string name = "local-llm";
+  std::string config_file{};               // the client's own, instead of the usual one
+  bool print = false;                      // show the entry, touch nothing
+  bool dry_run = false;                    // say what would be done
+  std::vector<std::string> arguments{};    // for llm-mcp, behind `stdio`
+  std::vector<std::string> environment{};  // NAME=VALUE
+};
+struct UninstallArguments {
+  std::string client{};
+  std::string name = "local-llm";
+  std::string config_file{};
+  bool dry_run = false;
+};
 struct DoctorArguments {
   bool verify = false;
 };
@@ -91,10 +107,11 @@ struct CompletionArguments {
   std::string shell{};  // bash, zsh, fish
 };
 
-using CommandArguments = std::variant<HelpArguments, VersionArguments, ServeArguments, StdioArguments, ChatArguments,
-                                      PullArguments, ImportArguments, ListArguments, ShowArguments, RemoveArguments,
-                                      AliasArguments, EnginesArguments, LoadArguments, UnloadArguments, StatusArguments,
-                                      StopArguments, DoctorArguments, ConfigArguments, CompletionArguments>;
+using CommandArguments =
+    std::variant<HelpArguments, VersionArguments, ServeArguments, StdioArguments, ChatArguments, PullArguments,
+                 ImportArguments, ListArguments, ShowArguments, RemoveArguments, AliasArguments, EnginesArguments,
+                 LoadArguments, UnloadArguments, StatusArguments, StopArguments, InstallArguments, UninstallArguments,
+                 DoctorArguments, ConfigArguments, CompletionArguments>;
 
 struct Invocation {
   GlobalArguments global;

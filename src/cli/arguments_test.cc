@@ -110,6 +110,22 @@ TEST(Arguments, OtherCommands) {
   EXPECT_TRUE(command_of<DoctorArguments>({"doctor", "--verify"}).verify);
 }
 
+TEST(Arguments, InstallAndUninstall) {
+  const auto install =
+      command_of<InstallArguments>({"install", "zed", "--arg=--standalone", "--arg", "x", "--env", "A=1", "--env=B=2",
+                                    "--name", "n", "--config-file", "f", "--print"});
+  EXPECT_EQ(install.client, "zed");
+  EXPECT_EQ(install.arguments, (std::vector<std::string>{"--standalone", "x"}));
+  EXPECT_EQ(install.environment, (std::vector<std::string>{"A=1", "B=2"}));
+  EXPECT_EQ(install.name, "n");
+  EXPECT_EQ(install.config_file, "f");
+  EXPECT_TRUE(install.print);
+  EXPECT_TRUE(command_of<InstallArguments>({"install", "--list"}).list);
+  EXPECT_EQ(command_of<InstallArguments>({"install", "zed"}).name, "local-llm");
+  EXPECT_TRUE(command_of<UninstallArguments>({"uninstall", "zed", "--dry-run"}).dry_run);
+  EXPECT_THAT(error_of({"uninstall"}), HasSubstr("uninstall: CLIENT is missing"));
+}
+
 TEST(Arguments, HelpAndVersion) {
   EXPECT_EQ(command_of<HelpArguments>({}).command, "");
   EXPECT_EQ(command_of<HelpArguments>({"--help"}).command, "");

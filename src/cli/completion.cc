@@ -4,16 +4,18 @@
 #include <vector>
 
 #include "base/strings.h"
+#include "cli/client_config.h"
 
 namespace llm::cli {
 namespace {
 
 // What completes a value, by the name the parser gives it.
-enum class Values { kNone, kFiles, kModels, kCommands, kChoices };
+enum class Values { kNone, kFiles, kModels, kClients, kCommands, kChoices };
 
 Values values_of(const ArgumentSpec& argument) {
   if (argument.value == "FILE") return Values::kFiles;
   if (argument.value == "MODEL") return Values::kModels;
+  if (argument.value == "CLIENT") return Values::kClients;
   if (argument.value == "COMMAND") return Values::kCommands;
   return argument.choices().empty() ? Values::kNone : Values::kChoices;
 }
@@ -65,6 +67,8 @@ std::string bash_action(const CommandSpec& program, const ArgumentSpec& argument
       return "_llm_mcp_reply_files";
     case Values::kModels:
       return "_llm_mcp_reply \"$(llm-mcp list --quiet 2>/dev/null)\"";
+    case Values::kClients:
+      return fmt::format("_llm_mcp_reply '{}'", joined(client_ids()));
     case Values::kCommands:
       return fmt::format("_llm_mcp_reply '{}'", joined(command_names(program)));
     case Values::kChoices:
@@ -174,6 +178,8 @@ std::string zsh_action(const CommandSpec& program, const ArgumentSpec& argument)
       return "_files";
     case Values::kModels:
       return "_llm_mcp_models";
+    case Values::kClients:
+      return fmt::format("({})", joined(client_ids()));
     case Values::kCommands:
       return fmt::format("({})", joined(command_names(program)));
     case Values::kChoices:
@@ -248,6 +254,8 @@ std::string fish_values(const CommandSpec& program, const ArgumentSpec& argument
       return " -F";
     case Values::kModels:
       return " -f -a '(llm-mcp list --quiet 2>/dev/null)'";
+    case Values::kClients:
+      return fmt::format(" -f -a {}", fish_quoted(joined(client_ids())));
     case Values::kCommands:
       return fmt::format(" -f -a {}", fish_quoted(joined(command_names(program))));
     case Values::kChoices:

@@ -68,6 +68,8 @@ TEST_F(Completion, BashCompletesCommandsOptionsChoicesAndModels) {
   EXPECT_THAT(replies("llm-mcp rm smollm2 te"), UnorderedElementsAre("team/qwen:v1", "team/qwen:v2"));
   EXPECT_THAT(replies("llm-mcp alias other sm"), ElementsAre("smollm2"));
   EXPECT_THAT(replies("llm-mcp help ser"), ElementsAre("serve"));
+  EXPECT_THAT(replies("llm-mcp install claude"), UnorderedElementsAre("claude-code", "claude-desktop"));
+  EXPECT_THAT(replies("llm-mcp uninstall --name x zed"), ElementsAre("zed"));
   EXPECT_THAT(replies("llm-mcp chat smollm2 what "), ElementsAre());
 }
 

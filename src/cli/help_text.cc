@@ -70,6 +70,20 @@ constexpr auto kCommands = std::to_array<CommandHelp>({
     {"status", kRunning, "Show the gateway that runs: version, load, memory", "", "llm-mcp status"},
     {"stop", kRunning, "End the gateway that runs in the background",
      "Running requests are given server.drain_timeout to finish.", "llm-mcp stop"},
+    {"install", kSetup, "Set up an MCP client to use this program",
+     "Puts one entry into the client's configuration file and leaves every other byte as it is, comments included. The "
+     "file as it was stays beside it as FILE.bak-TIME. A second run has nothing to do; members you added to the entry "
+     "stay. The entry names this very file, so run it again after you move the program.\n"
+     "A configuration given with --config, and settings given with --set, become part of the entry.",
+     "llm-mcp install --list\n"
+     "llm-mcp install claude-desktop\n"
+     "llm-mcp install cursor --arg=--standalone --env LLM_MCP_OBSERVE__LOG_LEVEL=debug\n"
+     "llm-mcp install vscode --config-file .vscode/mcp.json  # for one project\n"
+     "llm-mcp install zed --print  # to paste it yourself"},
+    {"uninstall", kSetup, "Take this program out of an MCP client's configuration",
+     "Removes the entry that llm-mcp install put in, and nothing else. The file as it was stays beside it as "
+     "FILE.bak-TIME.",
+     "llm-mcp uninstall claude-desktop"},
     {"doctor", kSetup, "Check this installation and say how to mend what is wrong",
      "Looks at the engine, memory, processors, GPUs, the port, directories, model files, the configuration and the "
      "gateway. The exit status is 1 if something has failed.",

@@ -55,7 +55,8 @@ Result<int> run_command(CommandContext& context, const StdioArguments& arguments
   for (const std::string& warning : setup->config.warnings) (*log)->warn(warning);
   return run_stdio_command({.standalone = arguments.standalone,
                             .attach = attach_settings(context, setup->installation),
-                            .progress_interval = std::chrono::milliseconds(settings.mcp.progress_interval.ms)},
+                            .mcp = settings.mcp,
+                            .tasks_dir = setup->installation.data_dir / "tasks"},
                            standalone_backend(settings, setup->installation, **log), **log);
 }
 

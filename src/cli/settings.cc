@@ -7,6 +7,7 @@ namespace llm {
 using cli::EnginesSettings;
 using cli::InferenceSettings;
 using cli::LimitSettings;
+using cli::McpHttpSettings;
 using cli::McpSettings;
 using cli::ModelsSettings;
 using cli::ObserveSettings;
@@ -179,15 +180,47 @@ const Table<InferenceSettings>& json::Fields<InferenceSettings>::table() {
   return table;
 }
 
+const Table<McpHttpSettings>& json::Fields<McpHttpSettings>::table() {
+  using S = McpHttpSettings;
+  static const Table<S> table{
+      "mcp over http",
+      {
+          field("max_sessions", &S::max_sessions,
+                {.description = "Sessions that clients of protocol revisions before 2026-07-28 may have open; one more "
+                                "is refused.",
+                 .minimum = 1,
+                 .maximum = 1e6}),
+          field("session_timeout", &S::session_timeout,
+                {.description = "A session ends after it has been unused for so long.",
+                 .minimum = 1000,
+                 .maximum = 7 * 24 * kHour}),
+      }};
+  return table;
+}
+
 const Table<McpSettings>& json::Fields<McpSettings>::table() {
   using S = McpSettings;
-  static const Table<S> table{"mcp",
-                              {
-                                  field("progress_interval", &S::progress_interval,
-                                        {.description = "The shortest time between two progress messages of one call.",
-                                         .minimum = 0,
-                                         .maximum = kMinute}),
-                              }};
+  static const Table<S> table{
+      "mcp",
+      {
+          field("toolsets", &S::toolsets,
+                {.description = "Which tools are offered: core, admin (what cannot be taken back), original (the tools "
+                                "of the Python original).",
+                 .max_items = 3}),
+          field("progress_interval", &S::progress_interval,
+                {.description = "The shortest time between two progress messages of one call.",
+                 .minimum = 0,
+                 .maximum = kMinute}),
+          field("task_after", &S::task_after,
+                {.description = "A call that takes longer becomes a task, for clients that know tasks.",
+                 .minimum = 0,
+                 .maximum = 24 * kHour}),
+          field("page_size", &S::page_size,
+                {.description = "Entries of a list in one answer.", .minimum = 1, .maximum = 10'000}),
+          field("bridges", &S::bridges,
+                {.description = "Other MCP servers whose tools are offered beside ours, by name.", .max_items = 100}),
+          field("http", &S::http, {.description = "Limits of MCP over HTTP."}),
+      }};
   return table;
 }
 
@@ -283,7 +316,7 @@ Result<void> check_settings(const Settings& settings) {
     auto checked = check_external(engine, json::pointer_join("/engines/external", name));
     if (!checked) return checked;
   }
-  return {};
+  return tools::check_bridges(settings.mcp.bridges, "/mcp/bridges");
 }
 
 }  // namespace cli

@@ -8,6 +8,8 @@
 #include "engines/engine.h"
 #include "json/fields.h"
 #include "observe/log.h"
+#include "tools/bridge_settings.h"
+#include "tools/toolsets.h"
 
 // What llm-mcp.yaml may say: one struct and one field table per section. Only the wiring reads these; every other class
 // gets its own settings from there.
@@ -64,8 +66,18 @@ struct InferenceSettings {
   json::Duration queue_timeout{60'000};
 };
 
+struct McpHttpSettings {
+  std::uint32_t max_sessions = 1000;
+  json::Duration session_timeout{1'800'000};
+};
+
 struct McpSettings {
+  tools::Toolsets toolsets{tools::Toolset::kCore};
   json::Duration progress_interval{250};
+  json::Duration task_after{10'000};
+  std::uint32_t page_size = 200;
+  tools::BridgeMap bridges;
+  McpHttpSettings http;
 };
 
 struct ObserveSettings {
@@ -130,6 +142,10 @@ struct llm::json::Fields<llm::cli::EnginesSettings> {
 template <>
 struct llm::json::Fields<llm::cli::InferenceSettings> {
   static const Table<cli::InferenceSettings>& table();
+};
+template <>
+struct llm::json::Fields<llm::cli::McpHttpSettings> {
+  static const Table<cli::McpHttpSettings>& table();
 };
 template <>
 struct llm::json::Fields<llm::cli::McpSettings> {

@@ -11,30 +11,14 @@
 
 #include "async/task_group.h"
 #include "async/watch.h"
+#include "cli/mcp_service.h"
 #include "client/remote_model_api.h"
-#include "mcp/server.h"
 #include "mcp/stdio_transport.h"
-#include "mcp/tool_registry.h"
-#include "tools/model_tools.h"
 
 namespace llm::cli {
 namespace {
 
 using Signals = boost::asio::basic_signal_set<Executor>;
-
-mcp::ServerInfo server_info() {
-  return {.name = "llm-mcp",
-          .version = LLM_MCP_VERSION,
-          .title = "Local LLM MCP",
-          .description = "Language models that run on this machine",
-          .website = {},
-          .instructions =
-              "These tools run language models on the user's own machine, or on engines that its owner has set up. Use "
-              "llm_chat for questions and instructions, llm_generate to continue raw text, llm_embed for vectors. "
-              "Models are loaded on first use, which can take a minute; llm_list_models tells which there are and "
-              "which are ready, llm_status what is going on. Set max_tokens: small machines write a few tokens a "
-              "second."};
-}
 
 // The user's gateway. Looks for it, and starts it if need be, before every call; calls that come while that is under
 // way wait for the same attempt.
@@ -104,9 +88,10 @@ void stop_on_signals(Signals& signals, CancelSource stop) {
   });
 }
 
-Task<void> serve(const mcp::Server& server, const StdioOptions& options, ModelBackend& backend, CancelToken stop,
-                 Loop& loop, Result<void>& outcome) {
-  outcome = co_await mcp::run_stdio(server, options.in, options.out, {}, std::move(stop));
+Task<void> serve(McpService& service, const StdioOptions& options, ModelBackend& backend, CancelToken stop, Loop& loop,
+                 Result<void>& outcome) {
+  outcome = co_await mcp::run_stdio(service.server(), loop, options.in, options.out, {}, std::move(stop));
+  co_await service.stop();
   co_await backend.stop();
   loop.stop();
 }
@@ -124,15 +109,15 @@ Result<void> run(const StdioOptions& options, const BackendFactory& standalone, 
     loop.post([gateway = attached.get()] { gateway->look(); });  // first of all, beside the client's first messages
     backend = std::move(attached);
   }
-  mcp::ToolRegistry tools;
-  auto added = tools::register_model_tools(tools, backend->models(), {.progress_interval = options.progress_interval});
-  if (!added) return added;
-  const mcp::Server server(server_info(), tools);
+  auto service = McpService::build(options.mcp, tools::same_model_api(backend->models()), loop, options.tasks_dir,
+                                   options.env, log);
+  if (!service) return fail(std::move(service.error()));
+  (*service)->start();
 
   Signals signals(loop.executor(), SIGINT, SIGTERM, SIGHUP);
   stop_on_signals(signals, stop);
   Result<void> outcome;
-  boost::asio::co_spawn(loop.executor(), serve(server, options, *backend, stop.token(), loop, outcome),
+  boost::asio::co_spawn(loop.executor(), serve(**service, options, *backend, stop.token(), loop, outcome),
                         [](std::exception_ptr error) {
                           if (error) std::terminate();  // an exception that leaves a Task is a bug
                         });

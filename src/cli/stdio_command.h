@@ -1,6 +1,6 @@
 #pragma once
 
-#include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <unistd.h>
@@ -8,7 +8,9 @@
 #include "async/loop.h"
 #include "async/task.h"
 #include "base/error.h"
+#include "base/paths.h"
 #include "cli/attach.h"
+#include "cli/settings.h"
 #include "inference/model_api.h"
 #include "observe/log.h"
 
@@ -31,7 +33,9 @@ using BackendFactory = std::function<Result<std::unique_ptr<ModelBackend>>(Loop&
 struct StdioOptions {
   bool standalone = false;
   AttachSettings attach = {};  // without standalone
-  std::chrono::milliseconds progress_interval{250};
+  McpSettings mcp = {};
+  std::filesystem::path tasks_dir = {};  // empty: tasks are forgotten when this ends
+  EnvLookup env = process_environment();
   int in = STDIN_FILENO;
   int out = STDOUT_FILENO;
 };

@@ -138,6 +138,7 @@ class NoBackend final : public ModelBackend, public inference::ModelApi {
   Answer generate(json::object, inference::EventSink, CancelToken) override { return nothing(); }
   Answer embed(json::object, inference::EventSink, CancelToken) override { return nothing(); }
   Answer rerank(json::object, inference::EventSink, CancelToken) override { return nothing(); }
+  Answer tokenize(json::object, inference::EventSink, CancelToken) override { return nothing(); }
   Answer list_models() override { return nothing(); }
   Answer model_info(std::string) override { return nothing(); }
   Answer load_model(json::object, inference::EventSink, CancelToken) override { return nothing(); }
@@ -145,6 +146,7 @@ class NoBackend final : public ModelBackend, public inference::ModelApi {
   Answer pull_model(json::object, inference::EventSink, CancelToken) override { return nothing(); }
   Answer remove_model(std::string) override { return nothing(); }
   Answer engines() override { return nothing(); }
+  Answer engine_logs(std::string) override { return nothing(); }
   Answer status() override { return nothing(); }
 
  private:

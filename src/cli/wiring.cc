@@ -7,6 +7,7 @@
 #include "api/routes.h"
 #include "async/watch.h"
 #include "engines/llama_server.h"
+#include "mcp/http/server_card.h"
 #include "net/dead_sockets.h"
 
 namespace llm::cli {
@@ -52,13 +53,13 @@ Gateway::~Gateway() {
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::build(const Settings& settings, const Installation& installation,
-                                                observe::Log& log) {
+                                                observe::Log& log, const EnvLookup& env) {
   std::unique_ptr<Gateway> gateway(new Gateway(log));
-  if (auto made = gateway->make(settings, installation); !made) return fail(made.error());
+  if (auto made = gateway->make(settings, installation, env); !made) return fail(made.error());
   return gateway;
 }
 
-Result<void> Gateway::make(const Settings& settings, const Installation& installation) {
+Result<void> Gateway::make(const Settings& settings, const Installation& installation, const EnvLookup& env) {
   if (auto private_dir = ensure_private_dir(installation.runtime_dir); !private_dir) return private_dir;
   net::remove_dead_sockets(installation.runtime_dir);  // of a gateway that was killed
   control_ = std::make_unique<Loop>("control");
@@ -128,14 +129,69 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                   .write_timeout = ms(limits.write_timeout)},
                     .serve_metrics = settings.observe.metrics,
                     .default_model = settings.models.default_model});
-  pipeline_ = std::make_unique<api::Pipeline>(*services_, api::make_routes());
+  if (auto made = make_mcp(settings, installation, env, loops); !made) return made;
+  pipeline_ = std::make_unique<api::Pipeline>(*services_, api::make_routes(mcp_routes()));
   server_ = std::make_unique<net::HttpServer>(loops, server_settings(limits),
                                               [this](net::Exchange& exchange) { return pipeline_->handle(exchange); });
   return {};
 }
 
+Result<void> Gateway::make_mcp(const Settings& settings, const Installation& installation, const EnvLookup& env,
+                               const std::vector<Loop*>& loops) {
+  auto service = McpService::build(settings.mcp, tools::local_model_apis(*backend_), *loops.front(),
+                                   installation.data_dir / "tasks", env, log_);
+  if (!service) return fail(service.error());
+  mcp_ = std::move(*service);
+  mcp_http_ = std::make_unique<mcp::HttpEndpoint>(
+      mcp_->server(),
+      mcp::HttpSettings{.max_queued_bytes = settings.server.limits.stream_queue_bytes.bytes,
+                        .max_sessions = settings.mcp.http.max_sessions,
+                        .session_idle = ms(settings.mcp.http.session_timeout),
+                        // Checked for every route already, by the configured names.
+                        .allowed_from = [](auto, auto) { return true; }},
+      loops);
+  return {};
+}
+
+namespace {
+
+Task<Result<void>> handle_mcp(mcp::HttpEndpoint* endpoint, api::Call& call) {
+  co_await endpoint->handle(call.exchange, call.principal.id);
+  co_return Result<void>();
+}
+
+// As the client names us: it may have come through a proxy.
+mcp::Publisher publisher(const api::Call& call) {
+  const auto host = call.exchange.headers().get("host");
+  return {.base_url = fmt::format("http://{}", host && !host->empty() ? *host : "localhost")};
+}
+
+Task<Result<void>> answer_card(const mcp::Server* server, api::Call& call) {
+  co_return co_await call.exchange.respond(200, mcp::kServerCardType, mcp::server_card(*server, publisher(call)));
+}
+
+Task<Result<void>> answer_catalog(const mcp::Server* server, api::Call& call) {
+  co_return co_await call.exchange.respond(200, mcp::kCatalogType, mcp::ai_catalog(*server, publisher(call)));
+}
+
+}  // namespace
+
+std::vector<api::Route> Gateway::mcp_routes() const {
+  const auto mcp = [endpoint = mcp_http_.get()](api::Call& call) { return handle_mcp(endpoint, call); };
+  const auto card = [server = &mcp_->server()](api::Call& call) { return answer_card(server, call); };
+  const auto catalog = [server = &mcp_->server()](api::Call& call) { return answer_catalog(server, call); };
+  return {
+      {"POST", "/mcp", api::Body::kNone, mcp, "Model Context Protocol (Streamable HTTP)."},
+      {"GET", "/mcp", api::Body::kNone, mcp, "MCP: the event stream of a session."},
+      {"DELETE", "/mcp", api::Body::kNone, mcp, "MCP: ends a session."},
+      {"GET", "/mcp/server-card", api::Body::kNone, card, "MCP: who this server is."},
+      {"GET", "/.well-known/ai-catalog.json", api::Body::kNone, catalog, "Which MCP servers there are."},
+  };
+}
+
 void Gateway::start() {
   for (auto& loop : io_loops_) loop->start();
+  mcp_->start();
   health_.started();
 }
 
@@ -153,6 +209,22 @@ Task<bool> Gateway::wait_drained(std::chrono::milliseconds limit, CancelToken hu
   co_return true;
 }
 
+// On its own loop, while we wait on the control loop.
+Task<void> Gateway::stop_mcp() {
+  const auto ended = std::make_shared<Watch<bool>>(false);
+  TaskGroup stopping(io_loops_.front()->executor());
+  io_loops_.front()->post([this, &stopping, ended] {
+    stopping.spawn([](Gateway* self, std::shared_ptr<Watch<bool>> done) -> Task<void> {
+      co_await self->mcp_http_->drained();
+      co_await self->mcp_->stop();
+      done->set(true);
+    }(this, ended));
+  });
+  for (auto seen = ended->get(); !seen.value; seen = ended->get()) {
+    co_await ended->changed(seen.version, {}, std::nullopt);
+  }
+}
+
 Task<void> Gateway::stop(std::chrono::milliseconds drain, CancelToken hurry) {
   health_.draining();
   server_->stop_accepting();
@@ -160,9 +232,11 @@ Task<void> Gateway::stop(std::chrono::milliseconds drain, CancelToken hurry) {
     log_.warn("drain time is over, requests are cut", {{"connections", server_->connections()}});
     server_->cancel();
   }
+  mcp_http_->stop();
   pulls_->stop();
   // What was cut ends in a moment; engines go after their clients, so that nobody sees a crash that is none.
   co_await wait_drained(std::chrono::milliseconds(3'000), {});
+  co_await stop_mcp();
   co_await supervisor_->stop();
   for (auto& loop : io_loops_) loop->stop();
   control_->stop();

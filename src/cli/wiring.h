@@ -9,9 +9,11 @@
 #include "async/blocking_pool.h"
 #include "async/loop.h"
 #include "cli/installation.h"
+#include "cli/mcp_service.h"
 #include "cli/settings.h"
 #include "engines/supervisor.h"
 #include "inference/local_model_api.h"
+#include "mcp/http/endpoint.h"
 #include "models/pull_jobs.h"
 #include "models/store.h"
 #include "net/http_client.h"
@@ -29,7 +31,7 @@ class Gateway {
  public:
   // Creates the model store's folders. Errors: folders that cannot be had, an engine setting that does not hold.
   static Result<std::unique_ptr<Gateway>> build(const Settings& settings, const Installation& installation,
-                                                observe::Log& log);
+                                                observe::Log& log, const EnvLookup& env = process_environment());
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
@@ -52,7 +54,11 @@ class Gateway {
 
  private:
   explicit Gateway(observe::Log& log);
-  Result<void> make(const Settings& settings, const Installation& installation);
+  Result<void> make(const Settings& settings, const Installation& installation, const EnvLookup& env);
+  Result<void> make_mcp(const Settings& settings, const Installation& installation, const EnvLookup& env,
+                        const std::vector<Loop*>& loops);
+  std::vector<api::Route> mcp_routes() const;
+  Task<void> stop_mcp();
   Task<bool> wait_drained(std::chrono::milliseconds limit, CancelToken hurry);
 
   observe::Log& log_;
@@ -72,6 +78,8 @@ class Gateway {
   std::unique_ptr<inference::Service> service_;
   std::unique_ptr<inference::Backend> backend_;
   std::unique_ptr<access::HostPolicy> hosts_;
+  std::unique_ptr<McpService> mcp_;
+  std::unique_ptr<mcp::HttpEndpoint> mcp_http_;
   std::unique_ptr<api::Services> services_;
   std::unique_ptr<api::Pipeline> pipeline_;
   std::unique_ptr<net::HttpServer> server_;

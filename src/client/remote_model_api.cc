@@ -40,8 +40,8 @@ struct RemoteModelApi::Call {
   std::chrono::milliseconds head_timeout{0};
 };
 
-std::string model_path(std::string_view name) {
-  std::string path = "/api/v1/models/";
+std::string model_path(std::string_view name, std::string_view root) {
+  std::string path(root);
   for (const char c : name) {
     const bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
                             c == '.' || c == '_' || c == '~';
@@ -197,6 +197,11 @@ Task<Result<json::object>> RemoteModelApi::rerank(json::object request, inferenc
   return run({.method = "POST", .target = "/v1/rerank", .body = json::write(request), .cancel = std::move(cancel)});
 }
 
+Task<Result<json::object>> RemoteModelApi::tokenize(json::object request, inference::EventSink, CancelToken cancel) {
+  return run(
+      {.method = "POST", .target = "/api/v1/tokenize", .body = json::write(request), .cancel = std::move(cancel)});
+}
+
 Task<Result<json::object>> RemoteModelApi::list_models() {
   return run({.target = "/api/v1/models", .head_timeout = kQuestionTimeout});
 }
@@ -233,6 +238,11 @@ Task<Result<json::object>> RemoteModelApi::remove_model(std::string name) {
 
 Task<Result<json::object>> RemoteModelApi::engines() {
   return run({.target = "/api/v1/engines", .head_timeout = kQuestionTimeout});
+}
+
+Task<Result<json::object>> RemoteModelApi::engine_logs(std::string name) {
+  if (name.empty()) co_return fail(ErrorCode::kInvalidArgument, "name the model", "/model");
+  co_return co_await run({.target = model_path(name, "/api/v1/engines/") + "/logs", .head_timeout = kQuestionTimeout});
 }
 
 Task<Result<json::object>> RemoteModelApi::status() {

@@ -34,6 +34,7 @@ class RemoteModelApi final : public inference::ModelApi {
   Task<Result<json::object>> generate(json::object request, inference::EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> embed(json::object request, inference::EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> rerank(json::object request, inference::EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> tokenize(json::object request, inference::EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> list_models() override;
   Task<Result<json::object>> model_info(std::string name) override;
   // The model must be named: there is no path for "the default one".
@@ -42,6 +43,7 @@ class RemoteModelApi final : public inference::ModelApi {
   Task<Result<json::object>> pull_model(json::object request, inference::EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> remove_model(std::string name) override;
   Task<Result<json::object>> engines() override;
+  Task<Result<json::object>> engine_logs(std::string name) override;
   Task<Result<json::object>> status() override;
 
  private:
@@ -65,7 +67,8 @@ class RemoteModelApi final : public inference::ModelApi {
 // is not one of ours (0: unknown). Other members that are whole numbers or texts become details.
 Error read_error_body(const json::object& document, int http_status);
 
-// "/api/v1/models/<name>" with everything but the unreserved characters of RFC 3986 section 2.3 percent-encoded.
-std::string model_path(std::string_view name);
+// "/api/v1/models/<name>", or below another `root`, with everything but the unreserved characters of RFC 3986
+// section 2.3 percent-encoded.
+std::string model_path(std::string_view name, std::string_view root = "/api/v1/models/");
 
 }  // namespace llm::client

@@ -285,6 +285,18 @@ TEST_F(RemoteModel, AsksTheHookFirst) {
   EXPECT_EQ(seen_.size(), 1U);
 }
 
+TEST_F(RemoteModel, CountsTokensAndReadsLogs) {
+  answer(200, "application/json", R"({"model":"m","count":2})");
+  RemoteModelApi api(http_, endpoint_);
+  ASSERT_TRUE(run(api.tokenize({{"text", "a b"}}, sink(), {})));
+  ASSERT_TRUE(run(api.engine_logs("org/m:v2")));
+  EXPECT_EQ(run(api.engine_logs("")).error().pointer, "/model");
+  ASSERT_EQ(seen_.size(), 2U);
+  EXPECT_EQ(seen_[0].target, "/api/v1/tokenize");
+  EXPECT_EQ(seen_[0].body, R"({"text":"a b"})");
+  EXPECT_EQ(seen_[1].method + " " + seen_[1].target, "GET /api/v1/engines/org%2Fm%3Av2/logs");
+}
+
 TEST_F(RemoteModel, SpeaksTcp) {
   auto fd = net::listen_tcp("127.0.0.1", 0);
   ASSERT_TRUE(fd);

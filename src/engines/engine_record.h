@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "async/cancel.h"
 #include "async/watch.h"
@@ -46,9 +47,10 @@ struct Engine {
   std::shared_ptr<const EngineInfo> crashed;          // guarded; identifies the life that ended by itself,
   Error crash;                                        // guarded; and why
 
-  std::unique_ptr<Driver> driver;  // control; of a starting, ready or stopping engine
-  CancelSource start_cancel;       // control
-  std::uint64_t attempt = 0;       // control; counts loads: what belongs to an older one comes too late
+  std::unique_ptr<Driver> driver;     // control; of a starting, ready or stopping engine
+  std::vector<std::string> last_log;  // control; of the driver before
+  CancelSource start_cancel;          // control
+  std::uint64_t attempt = 0;          // control; counts loads: what belongs to an older one comes too late
   std::chrono::steady_clock::time_point ready_since{};  // control
 
   // The caller holds the lock.

@@ -220,6 +220,20 @@ Task<Error> Supervisor::explain(const Lease& lease, Error seen) {
   }
 }
 
+Task<Result<std::vector<std::string>>> Supervisor::log_lines(std::string key) {
+  const auto engine = find(key);
+  if (!engine) co_return fail(ErrorCode::kNotFound, fmt::format("model \"{}\" has no engine", key));
+  using Lines = std::optional<std::vector<std::string>>;
+  const auto told = std::make_shared<Watch<Lines>>();  // shared: the control loop may end before this caller
+  const auto unknown = told->get().version;
+  control_.post([this, alive = std::weak_ptr(alive_), engine, told] {
+    const bool usable = !alive.expired() && !stopping() && engine->driver;
+    told->set(usable ? engine->driver->last_log_lines() : engine->last_log);
+  });
+  co_await told->changed(unknown, {}, std::nullopt);
+  co_return *told->get().value;
+}
+
 std::vector<EngineReport> Supervisor::report() const {
   std::vector<EngineReport> reports;
   const std::lock_guard lock(*guard_);

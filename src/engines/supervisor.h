@@ -112,6 +112,10 @@ class Supervisor {
 
   std::vector<EngineReport> report() const;
 
+  // The last lines that the engine of `key` wrote, oldest first; after its end those of its last life. None of an
+  // external engine. kNotFound: no such engine was wanted lately.
+  Task<Result<std::vector<std::string>>> log_lines(std::string key);
+
   // Two-phase stop: no more loads, then every engine ends. On the control loop.
   Task<void> stop();
 

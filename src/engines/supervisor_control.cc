@@ -121,6 +121,7 @@ void Supervisor::started(Engine& engine, const EngineInfo& info, double seconds)
 }
 
 void Supervisor::start_failed(Engine& engine, Error error, double seconds) {
+  if (engine.driver) engine.last_log = engine.driver->last_log_lines();
   engine.driver.reset();
   ledger_.release(engine.key);
   {
@@ -261,6 +262,7 @@ Task<void> Supervisor::stop_engine(std::shared_ptr<Engine> engine) {
   }
   set_state(*engine, EngineState::kStopping);
   co_await engine->driver->stop();
+  engine->last_log = engine->driver->last_log_lines();
   engine->driver.reset();
   ledger_.release(engine->key);
   {
@@ -327,6 +329,7 @@ void Supervisor::on_crash(const std::shared_ptr<Engine>& engine, std::uint64_t a
               {"error", error.message},
               {"restarts", restarts},
               {"restart_in_ms", again ? static_cast<std::int64_t>(pause.count()) : std::int64_t{-1}}});
+  engine->last_log = engine->driver->last_log_lines();
   tasks_.spawn(bury(std::move(engine->driver)));
   set_state(*engine, EngineState::kFailed, [&](EngineStatus& status) {
     status.error = std::move(error);

@@ -29,6 +29,25 @@ TEST(SupervisorCrash, RestartsByItself) {
   t.run(body());
 }
 
+TEST(SupervisorCrash, TheLogStaysWhenTheEngineIsGone) {
+  SupervisorUnderTest t({.restart_backoff = 30s});
+  t.fake.plan("broken", {{.outcome = fail(ErrorCode::kEngineFailed, "no such file")}});
+  const std::vector<std::string> lines{"engine of m"};
+  auto body = [&]() -> Task<void> {
+    EXPECT_EQ((co_await t.supervisor->log_lines("m")).error().code, ErrorCode::kNotFound);
+    {
+      const auto lease = co_await t.acquire(spec_of("m"));
+    }
+    EXPECT_EQ(co_await t.supervisor->log_lines("m"), lines);
+    t.fake.crash("m");
+    EXPECT_EQ(t.state("m"), EngineState::kFailed);
+    EXPECT_EQ(co_await t.supervisor->log_lines("m"), lines);
+    EXPECT_FALSE(co_await t.acquire(spec_of("broken")));
+    EXPECT_EQ(co_await t.supervisor->log_lines("broken"), std::vector<std::string>{"engine of broken"});
+  };
+  t.run(body());
+}
+
 TEST(SupervisorCrash, TheBackOffDoublesAndRequestsHearOfIt) {
   SupervisorUnderTest t({.restart_backoff = 30s});
   auto body = [&]() -> Task<void> {

@@ -109,6 +109,7 @@ class FakeEngines::FakeDriver final : public Driver {
   }
 
   std::uint64_t memory_bytes() const override { return plan_.memory; }
+  std::vector<std::string> last_log_lines() const override { return {"engine of " + spec_.key}; }
 
  private:
   friend class FakeEngines;

@@ -1,6 +1,7 @@
 #include "inference/checks.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fmt/format.h>
 
@@ -243,6 +244,22 @@ Result<void> check_abilities(const Request& request, const engines::EngineInfo& 
     // The engine would open the address from inside the network, on a stranger's behalf.
     return fail(ErrorCode::kInvalidArgument, "images are taken as data: URLs only; nothing is fetched from addresses",
                 media.source);
+  }
+  return {};
+}
+
+Result<void> check_log(const engines::EngineSpec& spec) {
+  static constexpr std::array<std::string_view, 6> kTalkative{"-v",  "--verbose",   "--log-verbose",
+                                                              "-lv", "--verbosity", "--log-verbosity"};
+  for (const auto& arg : spec.settings.extra_args) {
+    std::string name = arg.substr(0, arg.find('='));
+    if (name.starts_with("--")) std::ranges::replace(name, '_', '-');
+    if (std::ranges::find(kTalkative, name) == kTalkative.end()) continue;
+    return fail(
+        ErrorCode::kUnsupported,
+        fmt::format("the log of model \"{}\" is not shown, as {} in its extra_args makes the engine write prompts "
+                    "and answers into it",
+                    spec.model, name));
   }
   return {};
 }

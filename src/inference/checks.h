@@ -21,4 +21,7 @@ Result<void> check_mode(Operation operation, const engines::EngineSpec& spec);
 // What the loaded engine cannot do although it would answer: tools without a template for them, images without eyes.
 Result<void> check_abilities(const Request& request, const engines::EngineInfo& info, std::string_view model);
 
+// May the log of this engine be shown? kUnsupported: extra_args make it write what it reads and generates there.
+Result<void> check_log(const engines::EngineSpec& spec);
+
 }  // namespace llm::inference

@@ -132,5 +132,17 @@ TEST(Checks, ImagesNeedEyesAndAreNeverFetched) {
   }
 }
 
+TEST(Checks, ALogThatHoldsPromptsIsNotShown) {
+  engines::EngineSpec spec;
+  spec.model = "m";
+  EXPECT_TRUE(check_log(spec));
+  spec.settings.extra_args = {"--no-warmup", "--seed", "5"};
+  EXPECT_TRUE(check_log(spec));
+  for (const std::string arg : {"-v", "--verbose", "-lv", "--log_verbosity=5"}) {
+    spec.settings.extra_args = {"--no-warmup", arg};
+    EXPECT_EQ(check_log(spec).error().code, ErrorCode::kUnsupported) << arg;
+  }
+}
+
 }  // namespace
 }  // namespace llm::inference

@@ -6,7 +6,10 @@
 
 #include "async/watch.h"
 #include "base/random.h"
+#include "base/strings.h"
 #include "engines/cpu_budget.h"
+#include "inference/checks.h"
+#include "inference/default_model.h"
 #include "inference/describe.h"
 #include "inference/generate.h"
 
@@ -146,6 +149,15 @@ class LoadingSink final : public Sink {
   EventSink& sink_;
 };
 
+// A log line as JSON can carry it, and not longer than people read.
+std::string printable_line(std::string_view line) {
+  constexpr std::size_t kLongest = 500;  // bytes
+  std::string text(line.substr(0, kLongest));
+  text.resize(utf8_complete_prefix(text));
+  if (text.size() < line.size()) text += "…";
+  return valid_utf8(text) ? text : "(not UTF-8)";
+}
+
 Task<Result<void>> no_events(json::object) {
   co_return Result<void>();
 }
@@ -188,7 +200,7 @@ Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSi
 }
 
 Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::object request, EventSink sink,
-                                                  CancelToken cancel) {
+                                                  CancelToken cancel, std::string* model) {
   if (!sink) sink = no_events;
   LoadingSink loading(sink);
   Request work{.operation = operation,
@@ -198,6 +210,7 @@ Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::obj
                .keep_alive = {}};
   auto outcome = co_await backend_.service.run(std::move(work), &loading, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
+  if (model) *model = outcome->model;
   auto answer = json::parse(outcome->body);
   if (!answer || !answer->is_object())
     co_return fail(ErrorCode::kEngineFailed, "the engine's answer is not a JSON object");
@@ -221,14 +234,14 @@ Task<Result<json::object>> LocalModelApi::list_models() {
   json::object aliases;
   for (const auto& [alias, target] : (*snapshot)->aliases) aliases[alias] = target;
   // What a request without a model gets.
-  const auto fallback = co_await backend_.catalogue.resolve("");
+  const auto fallback = co_await resolve_model(backend_.catalogue, backend_.supervisor, "");
   co_return json::object{{"models", std::move(models)},
                          {"aliases", std::move(aliases)},
                          {"default", fallback ? json::value((*fallback)->spec->model) : json::value()}};
 }
 
 Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
-  auto entry = co_await backend_.catalogue.resolve(std::move(name));
+  auto entry = co_await resolve_model(backend_.catalogue, backend_.supervisor, std::move(name));
   if (!entry) co_return fail(entry.error());
   auto snapshot = co_await backend_.catalogue.list(false);
   if (!snapshot) co_return fail(snapshot.error());
@@ -238,7 +251,7 @@ Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
 Task<Result<json::object>> LocalModelApi::load_model(json::object request, EventSink sink, CancelToken cancel) {
   auto decoded = json::decode<LoadRequest>(request);
   if (!decoded) co_return fail(decoded.error());
-  auto entry = co_await backend_.catalogue.resolve(decoded->model);
+  auto entry = co_await resolve_model(backend_.catalogue, backend_.supervisor, decoded->model);
   if (!entry) co_return fail(entry.error());
   if (auto servable = router::check_servable(**entry); !servable) co_return fail(servable.error());
   const auto begin = std::chrono::steady_clock::now();
@@ -296,6 +309,21 @@ Task<Result<json::object>> LocalModelApi::engines() {
   json::array list;
   for (const auto& report : backend_.supervisor.report()) list.push_back(engine_json(report));
   co_return json::object{{"engines", std::move(list)}};
+}
+
+Task<Result<json::object>> LocalModelApi::engine_logs(std::string name) {
+  // The engine may be of a model that is gone, or of an external one, whose name the catalogue makes up.
+  auto entry = co_await backend_.catalogue.resolve(name);
+  if (entry) {
+    if (auto harmless = check_log(*(*entry)->spec); !harmless) co_return fail(std::move(harmless.error()));
+  }
+  const std::string key = entry ? (*entry)->spec->key : name;
+  auto lines = co_await backend_.supervisor.log_lines(key);
+  if (!lines && !entry) co_return fail(entry.error());
+  if (!lines) co_return fail(std::move(lines.error()));
+  json::array told;
+  for (const auto& line : *lines) told.emplace_back(printable_line(line));
+  co_return json::object{{"model", entry ? (*entry)->spec->model : name}, {"lines", std::move(told)}};
 }
 
 Task<Result<json::object>> LocalModelApi::status() {

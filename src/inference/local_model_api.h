@@ -35,6 +35,7 @@ class LocalModelApi final : public ModelApi {
   Task<Result<json::object>> generate(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> embed(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> rerank(json::object request, EventSink sink, CancelToken cancel) override;
+  Task<Result<json::object>> tokenize(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> list_models() override;
   Task<Result<json::object>> model_info(std::string name) override;
   Task<Result<json::object>> load_model(json::object request, EventSink sink, CancelToken cancel) override;
@@ -42,10 +43,13 @@ class LocalModelApi final : public ModelApi {
   Task<Result<json::object>> pull_model(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> remove_model(std::string name) override;
   Task<Result<json::object>> engines() override;
+  Task<Result<json::object>> engine_logs(std::string name) override;
   Task<Result<json::object>> status() override;
 
  private:
-  Task<Result<json::object>> forward(Operation operation, json::object request, EventSink sink, CancelToken cancel);
+  // `model`: where the name of what answered goes, if it is wanted.
+  Task<Result<json::object>> forward(Operation operation, json::object request, EventSink sink, CancelToken cancel,
+                                     std::string* model = nullptr);
   std::string next_request_id() const;
 
   Backend& backend_;

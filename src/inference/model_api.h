@@ -31,8 +31,11 @@ class ModelApi {
   virtual Task<Result<json::object>> embed(json::object request, EventSink sink, CancelToken cancel) = 0;
   // {model, query, documents, top_n?} -> {model, results: [{index, relevance_score}], usage}.
   virtual Task<Result<json::object>> rerank(json::object request, EventSink sink, CancelToken cancel) = 0;
+  // {model, text, tokens?} -> {model, count, tokens?: [id]}
+  virtual Task<Result<json::object>> tokenize(json::object request, EventSink sink, CancelToken cancel) = 0;
 
-  // -> {models: [ModelSummary], aliases: {…}, default: name or null}; a summary: {name, version, digest, size, source,
+  // -> {models: [ModelSummary], aliases: {…}, default: name or null}; default: what a request to generate without a
+  // model gets; a summary: {name, version, digest, size, source,
   // license, created, architecture, parameters, quantisation, context_length, mode, state, aliases, external}
   virtual Task<Result<json::object>> list_models() = 0;
   // -> a ModelSummary and {chat_template, settings, estimate{…}, engine{…}}
@@ -48,6 +51,9 @@ class ModelApi {
   // -> {engines: [{model, state, progress, phase, error?, pid, context, slots, in_flight, memory_bytes,
   //     memory_estimate_bytes, restarts, keep_alive_s, idle_s, endpoint}]}
   virtual Task<Result<json::object>> engines() = 0;
+  // The last lines that the engine of a model wrote, oldest first: {model, lines: ["…"]}. Neither prompts nor answers
+  // stand in them. kNotFound: no such engine was wanted lately.
+  virtual Task<Result<json::object>> engine_logs(std::string name) = 0;
   // -> {status, version, uptime_s, models, engines_ready, requests_in_flight, memory{total, available}, cpu{cores,
   //     threads}, gpus: […]}
   virtual Task<Result<json::object>> status() = 0;

@@ -5,6 +5,7 @@
 
 #include "inference/assemble.h"
 #include "inference/checks.h"
+#include "inference/default_model.h"
 #include "inference/stream_scan.h"
 #include "net/sse.h"
 
@@ -181,7 +182,7 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   if (!checked) co_return fail(checked.error());
   flight.choices = checked->choices;
   flight.several = checked->several;
-  auto entry = co_await catalogue_.resolve(checked->model);
+  auto entry = co_await resolve_model(catalogue_, supervisor_, checked->model, mode_of(request.operation));
   if (!entry) co_return fail(entry.error());
   flight.entry = *entry;
   const auto& spec = *flight.entry->spec;

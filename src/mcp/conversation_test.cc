@@ -1,6 +1,5 @@
 // Replays testdata/conversations/*.txt (README.md there says how they are written) against a Connection.
 #include <algorithm>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <deque>
 #include <filesystem>
@@ -21,7 +20,7 @@ namespace {
 
 class Recorder final : public Outbox {
  public:
-  void send(std::string_view message) override { messages.emplace_back(message); }
+  void send(std::string_view message, const Label&) override { messages.emplace_back(message); }
   std::deque<std::string> messages;
 };
 
@@ -53,24 +52,18 @@ bool matches(const json::value& expected, const json::value& actual) {
 
 class Conversation : public testing::TestWithParam<std::string> {
  protected:
-  Conversation()
-      : server_(example::server_info(), prepared(tools_), {.max_in_flight = 4, .max_message_bytes = 100'000}) {}
+  Conversation() { example::add_tools(server_.tools()); }
   ~Conversation() override {
     run([this] { connection_.close(); });
     EXPECT_EQ(connection_.in_flight(), 0U);
   }
 
-  static const ToolRegistry& prepared(ToolRegistry& tools) {
-    example::add_tools(tools);
-    return tools;
-  }
-
   // Does `work` on the loop, as a transport would, then all that follows from it.
   template <class Work>
   void run(Work work) {
-    context_.restart();
-    boost::asio::post(context_, std::move(work));
-    context_.poll();
+    loop_.context().restart();
+    boost::asio::post(loop_.context(), std::move(work));
+    loop_.context().poll();
   }
 
   void expect_nothing(int line) {
@@ -88,14 +81,26 @@ class Conversation : public testing::TestWithParam<std::string> {
     EXPECT_TRUE(valid_utf8(message));
     const auto actual = json::parse(message);
     ASSERT_TRUE(actual) << "line " << line << ": " << message;
+    if (const auto* result = actual->is_object() ? json::find(actual->get_object(), "result") : nullptr) {
+      if (result->is_object()) state_ = json::string_or(result->get_object(), "requestState", state_);
+    }
     EXPECT_TRUE(matches(*expected, *actual)) << "line " << line << "\nexpected " << text << "\n     got " << message;
   }
 
-  boost::asio::io_context context_{1};
-  ToolRegistry tools_;
-  Server server_;
+  // "$STATE" in a client's line stands for the last requestState.
+  std::string with_state(std::string_view line) const {
+    std::string out(line);
+    const auto place = out.find("$STATE");
+    if (place != std::string::npos) out.replace(place, 6, state_);
+    return out;
+  }
+
+  Loop loop_{"test"};
+  Server server_{example::server_info(),
+                 {.max_in_flight = 4, .max_message_bytes = 100'000, .page_size = 20, .state_secret = "secret"}};
   Recorder outbox_;
-  Connection connection_{server_, context_.get_executor(), outbox_};
+  Connection connection_{server_, loop_, outbox_};
+  std::string state_;  // the last requestState that came
 };
 
 TEST_P(Conversation, Holds) {
@@ -109,11 +114,17 @@ TEST_P(Conversation, Holds) {
     }
     expect_nothing(number);
     if (line.starts_with("> ")) {
-      run([&] { connection_.on_line(std::string_view(line).substr(2)); });
+      run([&] { connection_.on_line(with_state(std::string_view(line).substr(2))); });
     } else if (line == "! close") {
       run([this] { connection_.close(); });
+    } else if (line == "! offer everything") {
+      example::add_all(server_);
+    } else if (line == "! tools changed") {
+      run([this] { server_.changes().announce({.kind = Change::Kind::kTools}); });
+    } else if (line.starts_with("! updated ")) {
+      run([&] { server_.changes().announce({.kind = Change::Kind::kResource, .subject = line.substr(10)}); });
     } else {
-      FAIL() << "line " << number << " starts with none of '> ', '< ', '# ', '! close'";
+      FAIL() << "line " << number << " starts with none of '> ', '< ', '# ', '! …'";
     }
   }
   expect_nothing(0);

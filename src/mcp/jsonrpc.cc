@@ -23,6 +23,20 @@ bool take_params(json::object& message, json::object& params) {
   return true;
 }
 
+Response decode_response(json::object& message, std::optional<RequestId> id) {
+  Response response{.id = id ? std::move(*id) : RequestId{}, .result = {}, .error = {}};
+  if (json::value* result = message.if_contains("result")) response.result = std::move(*result);
+  if (const json::value* error = json::find(message, "error")) {
+    const json::object* fields = error->if_object();
+    response.error.emplace();
+    if (fields != nullptr) {
+      response.error->code = static_cast<int>(json::int_or(*fields, "code"));
+      response.error->message = json::string_or(*fields, "message");
+    }
+  }
+  return response;
+}
+
 Message decode_message(json::value& document) {
   json::object* object = document.if_object();
   if (object == nullptr) return invalid({}, "Invalid request: a JSON-RPC message is an object.");
@@ -37,11 +51,11 @@ Message decode_message(json::value& document) {
   const bool answer = object->contains("result") || object->contains("error");
   if (id_value != nullptr && !id) {
     // An error that answers something unreadable carries a null id; answering it could go on for ever.
-    if (answer && method == nullptr && id_value->is_null()) return Response{};
+    if (answer && method == nullptr && id_value->is_null()) return decode_response(*object, std::nullopt);
     return invalid({}, R"(Invalid request: "id" must be a string or an integer.)");
   }
   if (method == nullptr) {
-    if (answer) return Response{id ? std::move(*id) : RequestId{}};
+    if (answer) return decode_response(*object, std::move(id));
     return invalid(std::move(id), R"(Invalid request: "method" is missing.)");
   }
   if (!method->is_string()) return invalid(std::move(id), R"(Invalid request: "method" must be a string.)");
@@ -105,6 +119,12 @@ void write_error(std::string& out, const RequestId* id, const Refusal& refusal) 
   json::append_quoted(out, refusal.message);
   if (!refusal.data.empty()) out.append(R"(,"data":)").append(refusal.data);
   out.append("}}");
+}
+
+void write_request(std::string& out, const RequestId& id, std::string_view method, std::string_view params_json) {
+  out.append(R"({"jsonrpc":"2.0","id":)").append(id.json).append(R"(,"method":)");
+  json::append_quoted(out, method);
+  out.append(R"(,"params":)").append(params_json).push_back('}');
 }
 
 void write_notification(std::string& out, std::string_view method, std::string_view params_json) {

@@ -31,16 +31,18 @@ struct Notification {
   json::object params;
 };
 
-// An answer of the other side to a request of ours. We send none, so its content does not matter.
-struct Response {
-  RequestId id;
-};
-
 // The error object of a refused message. `data` is JSON text or empty.
 struct Refusal {
   int code = 0;
   std::string message;
   std::string data;
+};
+
+// An answer of the other side to a request of ours.
+struct Response {
+  RequestId id;
+  json::value result;            // null if it is an error
+  std::optional<Refusal> error;  // without its data
 };
 
 // Not a JSON-RPC message. Answer it with `refusal`, under `id` if one could be read, else without an id.
@@ -67,6 +69,7 @@ Decoded decode_line(std::string_view line);
 // Append one message without a newline inside or behind. JSON arguments must be valid JSON on one line.
 void write_result(std::string& out, const RequestId& id, std::string_view result_json);
 void write_error(std::string& out, const RequestId* id, const Refusal& refusal);  // null: the answer has no id
+void write_request(std::string& out, const RequestId& id, std::string_view method, std::string_view params_json);
 void write_notification(std::string& out, std::string_view method, std::string_view params_json);
 
 }  // namespace llm::mcp

@@ -1,6 +1,5 @@
 // CPU time of one request through a connection, without a transport.
 #include <benchmark/benchmark.h>
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <string>
 #include <string_view>
@@ -25,7 +24,7 @@ constexpr std::string_view kList = R"({"jsonrpc":"2.0","id":12345,"method":"tool
 
 class Counter final : public Outbox {
  public:
-  void send(std::string_view message) override {
+  void send(std::string_view message, const Label&) override {
     bytes += message.size();
     ++messages;
   }
@@ -33,25 +32,22 @@ class Counter final : public Outbox {
   std::size_t messages = 0;
 };
 
-const ToolRegistry& prepared(ToolRegistry& tools) {
-  example::add_tools(tools);
-  return tools;
-}
-
 // Runs inside the loop, as the transport does.
 void through_connection(benchmark::State& state, std::string_view line) {
-  ToolRegistry tools;
-  const Server server(example::server_info(), prepared(tools));
-  boost::asio::io_context context{1};
+  Server server(example::server_info());
+  example::add_tools(server.tools());
+  llm::Loop loop("bench");
+  auto& context = loop.context();
   Counter outbox;
-  Connection connection(server, context.get_executor(), outbox);
+  Connection connection(server, loop, outbox);
   boost::asio::post(context, [&] {
     for (auto _ : state) {
       connection.on_line(line);
       context.poll();
     }
+    loop.stop();
   });
-  context.run();
+  loop.run();
   if (outbox.messages != static_cast<std::size_t>(state.iterations())) state.SkipWithError("answers are missing");
   state.SetItemsProcessed(static_cast<std::int64_t>(outbox.messages));
 }

@@ -1,5 +1,4 @@
 // Any bytes through the framer, the codec and a connection: nothing but well-formed single-line messages comes out.
-#include <boost/asio/io_context.hpp>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -15,26 +14,27 @@ namespace {
 
 class Checker final : public llm::mcp::Outbox {
  public:
-  void send(std::string_view message) override {
+  void send(std::string_view message, const llm::mcp::Label&) override {
     if (message.contains('\n') || !llm::valid_utf8(message)) std::abort();
     const auto document = llm::json::parse(message);
     if (!document || !(document->is_object() || document->is_array())) std::abort();
   }
 };
 
-const llm::mcp::ToolRegistry& prepared(llm::mcp::ToolRegistry& tools) {
-  llm::mcp::example::add_tools(tools);
-  return tools;
+const llm::mcp::Server& server() {
+  static llm::mcp::Server made(llm::mcp::example::server_info(), {.state_secret = "secret"});
+  static const bool once = (llm::mcp::example::add_tools(made.tools()), llm::mcp::example::add_all(made), true);
+  (void)once;
+  return made;
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static llm::mcp::ToolRegistry tools;
-  static const llm::mcp::Server server(llm::mcp::example::server_info(), prepared(tools));
-  boost::asio::io_context context{1};
+  llm::Loop loop("fuzz");
+  auto& context = loop.context();
   Checker outbox;
-  llm::mcp::Connection connection(server, context.get_executor(), outbox);
+  llm::mcp::Connection connection(server(), loop, outbox);
   llm::mcp::LineReader reader(4096);
   std::string_view input(reinterpret_cast<const char*>(data), size);
   const auto handle = [&](const llm::mcp::LineReader::Line& line) {

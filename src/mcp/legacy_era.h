@@ -1,10 +1,13 @@
 #pragma once
 
+#include <memory>
+#include <set>
+#include <string>
+
 #include "mcp/calls.h"
 #include "mcp/jsonrpc.h"
 #include "mcp/protocol.h"
 #include "mcp/server.h"
-#include "mcp/tool.h"
 
 namespace llm::mcp {
 
@@ -12,13 +15,16 @@ namespace llm::mcp {
 // twice, get answers all the same. One per session, on its loop.
 class LegacyEra {
  public:
-  LegacyEra(const Server& server, Calls& calls) : server_(server), calls_(calls) {}
+  LegacyEra(const Server& server, Calls& calls, std::string principal);
 
   bool initialized() const { return initialized_; }
   // What was agreed on; before that the latest.
   const Revision& revision() const { return *revision_; }
 
   void on_request(Request& request, ReplyTo to);
+  void on_change(const Change& change);
+  // Is there anything this session must be told of?
+  bool wants_changes() const;
 
  private:
   using Method = void (LegacyEra::*)(Request&, ReplyTo);
@@ -28,11 +34,24 @@ class LegacyEra {
   void ping(Request& request, ReplyTo to);
   void tools_list(Request& request, ReplyTo to);
   void tools_call(Request& request, ReplyTo to);
+  void resources_list(Request& request, ReplyTo to);
+  void resource_templates_list(Request& request, ReplyTo to);
+  void resources_read(Request& request, ReplyTo to);
+  void resources_subscribe(Request& request, ReplyTo to);
+  void resources_unsubscribe(Request& request, ReplyTo to);
+  void prompts_list(Request& request, ReplyTo to);
+  void prompts_get(Request& request, ReplyTo to);
+  void completion(Request& request, ReplyTo to);
+  void set_level(Request& request, ReplyTo to);
+  Origin origin() const;
 
   const Server& server_;
   Calls& calls_;
   const Revision* revision_ = &latest_legacy_revision();
-  ClientInfo client_;
+  std::shared_ptr<const Caller> caller_;  // shared with the session's requests
+  LogLevel log_level_ = LogLevel::kInfo;
+  std::set<std::string, std::less<>> subscribed_;  // URIs
+  Changes::Interest interest_;                     // while there are some
   bool initialized_ = false;
 };
 

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <map>
+#include <memory>
 #include <string>
 
 #include "mcp/calls.h"
 #include "mcp/jsonrpc.h"
 #include "mcp/protocol.h"
 #include "mcp/server.h"
+#include "mcp/subscriptions.h"
 
 namespace llm::mcp {
 
@@ -14,7 +15,8 @@ namespace llm::mcp {
 // nothing is remembered but the open `subscriptions/listen` requests.
 class ModernEra {
  public:
-  ModernEra(const Server& server, Calls& calls) : server_(server), calls_(calls) {}
+  ModernEra(const Server& server, Calls& calls, std::string principal)
+      : server_(server), calls_(calls), principal_(std::move(principal)), subscriptions_(server, calls) {}
 
   // Does the request carry the `_meta` of this era, well-formed or not?
   static bool speaks(const json::object& params);
@@ -22,27 +24,29 @@ class ModernEra {
   static bool owns(std::string_view method);
 
   void on_request(Request& request, ReplyTo to);
-
-  // Open subscriptions; their ids are in flight.
-  bool listening(const RequestId& id) const { return listens_.contains(id.json); }
-  std::size_t listens() const { return listens_.size(); }
-  // The client ends one; nothing is sent for it any more.
-  void cancel_listen(const RequestId& id);
-  // We end all: each gets the notification and the result that its revision asks for.
-  void close();
+  Subscriptions& subscriptions() { return subscriptions_; }
+  const Subscriptions& subscriptions() const { return subscriptions_; }
 
  private:
-  using Method = void (ModernEra::*)(Request&, ReplyTo);
+  using Method = void (ModernEra::*)(Request&, Origin, ReplyTo);
   static Method find_method(std::string_view name);
 
-  void discover(Request& request, ReplyTo to);
-  void tools_list(Request& request, ReplyTo to);
-  void tools_call(Request& request, ReplyTo to);
-  void listen(Request& request, ReplyTo to);
+  void discover(Request& request, Origin origin, ReplyTo to);
+  void tools_list(Request& request, Origin origin, ReplyTo to);
+  void tools_call(Request& request, Origin origin, ReplyTo to);
+  void resources_list(Request& request, Origin origin, ReplyTo to);
+  void resource_templates_list(Request& request, Origin origin, ReplyTo to);
+  void resources_read(Request& request, Origin origin, ReplyTo to);
+  void prompts_list(Request& request, Origin origin, ReplyTo to);
+  void prompts_get(Request& request, Origin origin, ReplyTo to);
+  void completion(Request& request, Origin origin, ReplyTo to);
+  void listen(Request& request, Origin origin, ReplyTo to);
+  void tasks(Request& request, Origin origin, ReplyTo to);
 
   const Server& server_;
   Calls& calls_;
-  std::map<std::string, ReplyTo> listens_;  // by id
+  std::string principal_;
+  Subscriptions subscriptions_;
 };
 
 }  // namespace llm::mcp

@@ -13,6 +13,9 @@ inline constexpr int kInvalidRequest = -32600;
 inline constexpr int kMethodNotFound = -32601;
 inline constexpr int kInvalidParams = -32602;
 inline constexpr int kInternalError = -32603;
+inline constexpr int kResourceNotFound = -32002;  // up to 2025-11-25; later kInvalidParams
+inline constexpr int kHeaderMismatch = -32020;
+inline constexpr int kMissingClientCapability = -32021;
 inline constexpr int kUnsupportedProtocolVersion = -32022;
 
 // Keys of `_meta` in the modern era (MCP 2026-07-28, RequestMetaObject and its siblings).
@@ -21,8 +24,13 @@ inline constexpr std::string_view kProtocolVersion = "io.modelcontextprotocol/pr
 inline constexpr std::string_view kClientCapabilities = "io.modelcontextprotocol/clientCapabilities";
 inline constexpr std::string_view kClientInfo = "io.modelcontextprotocol/clientInfo";
 inline constexpr std::string_view kServerInfo = "io.modelcontextprotocol/serverInfo";
+inline constexpr std::string_view kLogLevel = "io.modelcontextprotocol/logLevel";
+inline constexpr std::string_view kInstance = "llm-mcp/instance";  // ours: which process answers
 inline constexpr std::string_view kSubscriptionId = "io.modelcontextprotocol/subscriptionId";
 }  // namespace meta
+
+// MCP extension SEP-2663.
+inline constexpr std::string_view kTasksExtension = "io.modelcontextprotocol/tasks";
 
 // The longest message the TypeScript SDK reads from a pipe (STDIO_DEFAULT_MAX_BUFFER_SIZE); nobody gets a longer one,
 // and none is accepted.
@@ -41,6 +49,9 @@ struct Revision {
   bool any_structure;       // …whose root need not be an object
   bool websites;            // implementations have a description and a URL
   bool progress_messages;   // progress carries text
+  bool icons;               // tools, resources, prompts and implementations have pictures
+  bool resource_links;      // results may point at resources
+  bool audio;               // results may hold sound
 };
 
 inline constexpr std::size_t kRevisionCount = 5;

@@ -46,21 +46,21 @@ class FlagsGuard {
 // what the pipe does not take then, and what is sent at other times, is the writing coroutine's.
 class StdioSession final : public Outbox {
  public:
-  StdioSession(const Server& server, Executor executor, const StdioSettings& settings)
+  StdioSession(const Server& server, Loop& loop, const StdioSettings& settings)
       : settings_(settings),
-        in_(executor),
-        out_(executor),
-        work_(executor),
-        room_(executor),
-        flush_deadline_(executor),
-        writers_(executor),
+        in_(loop.executor()),
+        out_(loop.executor()),
+        work_(loop.executor()),
+        room_(loop.executor()),
+        flush_deadline_(loop.executor()),
+        writers_(loop.executor()),
         lines_(settings.max_line_bytes),
-        connection_(server, executor, *this) {}
+        connection_(server, loop, *this) {}
 
   Result<void> open(int in, int out);
   Task<void> run(CancelToken stop);
 
-  void send(std::string_view message) override {
+  void send(std::string_view message, const Label&) override {
     if (broken_) return;
     pending_.append(message).push_back('\n');
     if (!corked_ && !writing_) work_.notify();
@@ -212,10 +212,11 @@ Task<void> StdioSession::run(CancelToken stop_token) {
 
 }  // namespace
 
-Task<Result<void>> run_stdio(const Server& server, int in, int out, StdioSettings settings, CancelToken stop) {
+Task<Result<void>> run_stdio(const Server& server, Loop& loop, int in, int out, StdioSettings settings,
+                             CancelToken stop) {
   const FlagsGuard in_flags(in);
   const FlagsGuard out_flags(out);
-  StdioSession session(server, co_await asio::this_coro::executor, settings);
+  StdioSession session(server, loop, settings);
   auto opened = session.open(in, out);
   if (opened) co_await session.run(std::move(stop));
   co_return opened;

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "async/cancel.h"
+#include "async/loop.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "mcp/protocol.h"
@@ -24,6 +25,7 @@ struct StdioSettings {
 // end soon after a cancel. The descriptors stay the caller's; while this runs they do not block (which whoever shares
 // them notices), after it they are as before. Pipes, sockets, terminals and files will do; `in` and `out` may be the
 // same. The process ignores SIGPIPE. Fails only if the descriptors cannot be used. One loop; `server` outlives it.
-Task<Result<void>> run_stdio(const Server& server, int in, int out, StdioSettings settings = {}, CancelToken stop = {});
+Task<Result<void>> run_stdio(const Server& server, Loop& loop, int in, int out, StdioSettings settings = {},
+                             CancelToken stop = {});
 
 }  // namespace llm::mcp

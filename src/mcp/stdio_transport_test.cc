@@ -81,14 +81,14 @@ class Stdio : public testing::Test {
  protected:
   Stdio() {
     ::signal(SIGPIPE, SIG_IGN);
-    example::add_tools(tools_);
+    example::add_tools(server_.tools());
     std::tie(in_, to_server_) = pipe_pair();
     std::tie(from_server_, out_) = pipe_pair();
     unblock(from_server_);
   }
 
   void start(StdioSettings settings = {}) {
-    boost::asio::co_spawn(context_, run_stdio(server_, in_.get(), out_.get(), settings, stop_.token()),
+    boost::asio::co_spawn(context_, run_stdio(server_, loop_, in_.get(), out_.get(), settings, stop_.token()),
                           [this](std::exception_ptr error, Result<void> result) {
                             EXPECT_FALSE(error);
                             result_ = std::move(result);
@@ -123,12 +123,12 @@ class Stdio : public testing::Test {
     }
   }
 
-  ToolRegistry tools_;
-  Server server_{example::server_info(), tools_};
+  Server server_{example::server_info()};
   CancelSource stop_;
   Fd in_, to_server_, from_server_, out_;
   std::optional<Result<void>> result_;
-  boost::asio::io_context context_{1};
+  Loop loop_{"test"};
+  boost::asio::io_context& context_ = loop_.context();
 };
 
 TEST_F(Stdio, AnswersAndReturnsWhenTheInputEnds) {

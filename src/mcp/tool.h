@@ -1,55 +1,30 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
+#include <vector>
 
-#include "async/cancel.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "json/json.h"
-#include "mcp/jsonrpc.h"
+#include "mcp/context.h"
+#include "mcp/icon.h"
 
 namespace llm::mcp {
 
-// Who called, by its own account: for logs and display, never for decisions.
-struct ClientInfo {
-  std::string name;
-  std::string version;
-};
-
-// Tells the client how far a call is. Does nothing when the client did not ask, when `progress` does not grow, when the
-// client is too far behind, and after the call ended; so handlers just call it, and may keep copies. One loop.
-class Progress {
- public:
-  using Sink = std::function<void(double progress, std::optional<double> total, std::string_view message)>;
-
-  Progress() = default;
-  explicit Progress(Sink sink) : sink_(std::move(sink)) {}
-  // `progress` and `total` share any unit (tokens, bytes, percent); `message` is a sentence for people, or empty.
-  void operator()(double progress, std::optional<double> total = {}, std::string_view message = {}) const {
-    if (sink_) sink_(progress, total, message);
-  }
-  bool wanted() const { return static_cast<bool>(sink_); }
-
- private:
-  Sink sink_;
-};
-
-struct ToolCall {
-  json::object arguments;  // empty if the client sent none; not validated: the handler decodes them
-  CancelToken cancel;      // the client cancelled or went away: stop the work, the result is not needed
-  Progress progress;
-  ClientInfo client;
-  RequestId request_id;
+struct ToolCall : Context {
+  json::object arguments;  // conform to the tool's input schema; empty if the client sent none
 };
 
 struct ToolResult {
-  json::value structured = {};  // must conform to the tool's output schema; null if there is none
-  std::string text = {};        // what a model reads; empty: `structured` as JSON
-  bool is_error = false;        // the tool failed in a way that the model should see
+  json::value structured = {};                       // must conform to the tool's output schema; null if there is none
+  std::string text = {};                             // what a model reads; empty: `structured` as JSON
+  bool is_error = false;                             // the tool failed in a way that the model should see
+  json::array content = {};                          // ContentBlocks behind the text (mcp/content.h makes them)
+  std::optional<InputRequired> input_required = {};  // no result yet; the members above do not count
+  std::optional<Refusal> refusal = {};               // a JSON-RPC error instead of a result
 };
 
 // What a client may assume about a tool before it asks its user (MCP ToolAnnotations; hints, not promises).
@@ -58,6 +33,13 @@ struct ToolHints {
   bool destructive = true;
   bool idempotent = false;
   bool open_world = true;
+};
+
+// May a call become a task (extension io.modelcontextprotocol/tasks)?
+enum class TaskSupport {
+  kNone,
+  kOptional,  // when the client can, and the call is not done after `task_after`
+  kRequired,  // a client that cannot is refused
 };
 
 struct Tool {
@@ -70,6 +52,12 @@ struct Tool {
   // Runs on the loop of the connection. A failure becomes a result with isError and the error's text, so that the
   // model can correct itself. The closure outlives every call; what the coroutine needs from it goes in by value.
   std::function<Task<Result<ToolResult>>(ToolCall)> handler = {};
+  std::vector<std::string> aliases = {};  // callable under these names too, but not listed
+  std::string permission = {};            // what its caller must be allowed; the server's rules give it meaning
+  std::vector<Icon> icons = {};
+  TaskSupport task = TaskSupport::kNone;
+  std::chrono::milliseconds task_after{0};  // a task that is done sooner answers at once; 0: always a task
+  bool resumable = false;                   // a task cut by the end of the process is called again at the next start
 };
 
 }  // namespace llm::mcp

@@ -35,7 +35,7 @@ Task<Result<std::unique_ptr<ClientConnection>>> HttpClient::acquire(const Endpoi
 }
 
 Task<Result<ClientResponse>> HttpClient::send(const Endpoint& endpoint, ClientRequest request, CancelToken cancel) {
-  auto connection = co_await acquire(endpoint, false, cancel);
+  auto connection = co_await acquire(endpoint, !request.repeatable, cancel);
   if (!connection) co_return fail(connection.error());
   auto done = co_await (*connection)->exchange(request, endpoint, cancel);
   // The race of RFC 9112 section 9.3.1: an idle connection closed just as it was used. Nothing was answered.

@@ -29,6 +29,7 @@ struct ClientRequest {
   std::vector<std::pair<std::string_view, std::string_view>> headers = {};
   std::chrono::milliseconds head_timeout{0};   // from the first byte sent until the answer's head is there; 0 = none
   std::chrono::milliseconds stall_timeout{0};  // between two arrivals of body bytes; 0 = none
+  bool repeatable = true;  // false: what it does may not be done twice, so it gets a fresh connection and no second try
 };
 
 class ClientConnection;

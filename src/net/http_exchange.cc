@@ -55,6 +55,15 @@ Headers& Exchange::response_headers() {
   return response_headers_;
 }
 
+void Exchange::release_memory() {
+  std::string().swap(body());
+  connection_.input_->release();
+}
+
+void Exchange::abort() {
+  connection_.cancel();
+}
+
 Task<Result<void>> Exchange::read_body() {
   auto& connection = connection_;
   auto& parser = connection.parser_;

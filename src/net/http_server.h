@@ -83,6 +83,12 @@ class Exchange {
   // cancelled() asks to end. Bytes sent before the 101 are a violation: kMalformed, answer 400.
   Task<Result<Upgraded>> upgrade(std::string_view protocol);
 
+  // For answers that take long: gives the body's and the input buffer's memory back.
+  void release_memory();
+  // Ends the connection at once, also in the middle of a write to a client that does not read; a stream is cut. On the
+  // loop, at any time; cancels the exchange.
+  void abort();
+
   bool started() const { return status_ != 0; }
   int status() const { return status_; }  // of the answer, 0 before it started
   std::uint64_t bytes_sent() const { return bytes_sent_; }

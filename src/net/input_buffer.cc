@@ -54,6 +54,10 @@ void InputBuffer::consume(std::size_t n) {
   pump(state_);
 }
 
+void InputBuffer::release() {
+  if (state_->bytes.empty()) std::string().swap(state_->bytes);
+}
+
 Task<bool> InputBuffer::wait_more() {
   const auto state = state_;
   while (state->fresh == 0 && !state->ended && !state->interrupted) {

@@ -23,6 +23,7 @@ class InputBuffer {
 
   std::string_view data() const;
   void consume(std::size_t n);
+  void release();  // gives the memory back if nothing is kept; the next bytes take it again
   // True once bytes arrived that were not there at the last call; false at the end of the stream, after an error, or
   // when interrupted. One waiter.
   Task<bool> wait_more();

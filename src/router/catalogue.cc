@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "base/strings.h"
+#include "engines/llama_server.h"
 
 namespace llm::router {
 namespace {
@@ -14,6 +15,43 @@ constexpr std::size_t kLongestShown = 200;  // bytes of a wrong name that a mess
 // What clients see: the version only where it is not the default one.
 std::string shown_name(const models::ModelName& name) {
   return name.version == models::kDefaultVersion ? name.name : models::to_string(name);
+}
+
+// Without a name to go by. Of an external model only its owner knows more than that it generates.
+bool serves(const CatalogueEntry& entry, engines::EngineMode mode) {
+  if (entry.spec->external) return mode == engines::EngineMode::kGeneration;
+  return engines::effective_mode(entry.spec->settings, entry.spec->facts) == mode;
+}
+
+Error none_installed(const CatalogueSnapshot& snapshot, engines::EngineMode mode) {
+  const std::string_view kind = snapshot.entries.empty()                  ? ""
+                                : mode == engines::EngineMode::kEmbedding ? "embedding "
+                                : mode == engines::EngineMode::kRerank    ? "reranking "
+                                                                          : "generation ";
+  return {
+      ErrorCode::kNotFound,
+      fmt::format("no {}model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`", kind),
+      "/model",
+      {},
+      0};
+}
+
+Error not_installed(const std::string& name, const CatalogueSnapshot& snapshot) {
+  const bool plausible = name.size() <= kLongestShown && valid_utf8(name);
+  std::vector<std::string> near;
+  if (plausible) {  // the search costs more the longer the name is
+    std::vector<std::string> known;
+    for (const auto& [key, entry] : snapshot.by_name) known.push_back(key);
+    near = nearest(name, known);
+  }
+  const std::string shown = plausible ? fmt::format(" \"{}\"", name) : "";
+  return {ErrorCode::kNotFound,
+          fmt::format("model{} is not installed{}. See `llm-mcp list`; get it with `llm-mcp pull hf:owner/repo` "
+                      "or `llm-mcp import FILE --name NAME`",
+                      shown, near.empty() ? "" : fmt::format("; did you mean {}?", fmt::join(near, ", "))),
+          "/model",
+          {},
+          0};
 }
 
 }  // namespace
@@ -153,8 +191,34 @@ std::shared_ptr<const CatalogueEntry> Catalogue::dynamic_external(std::string_vi
   return entry;
 }
 
-Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::string name) {
-  if (name.empty()) name = settings_.default_model;
+std::shared_ptr<const CatalogueEntry> Catalogue::find(const CatalogueSnapshot& snapshot, std::string_view name) const {
+  const auto found = snapshot.by_name.find(name);
+  return found != snapshot.by_name.end() ? found->second : dynamic_external(name);
+}
+
+std::shared_ptr<const CatalogueEntry> Catalogue::choose(const CatalogueSnapshot& snapshot,
+                                                        const DefaultChoice& choice) const {
+  std::shared_ptr<const CatalogueEntry> configured;
+  if (!settings_.default_model.empty()) {
+    configured = find(snapshot, settings_.default_model);
+    if (configured && serves(*configured, choice.mode)) return configured;
+    // Whoever configured it wants to hear that it is not there.
+    if (!configured && choice.mode == engines::EngineMode::kGeneration) return nullptr;
+  }
+  for (const auto& key : choice.loaded) {
+    if (auto entry = find(snapshot, key); entry && serves(*entry, choice.mode)) return entry;
+  }
+  std::shared_ptr<const CatalogueEntry> smallest;
+  for (const auto& entry : snapshot.entries) {
+    if (entry->manifest.size == 0 || !serves(*entry, choice.mode)) continue;
+    if (!smallest || entry->manifest.size < smallest->manifest.size) smallest = entry;
+  }
+  // What an external engine can do it tells by its answer.
+  if (!smallest && configured && configured->spec->external) return configured;
+  return smallest;
+}
+
+Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::string name, DefaultChoice choice) {
   auto snapshot = current();
   bool refreshed = false;
   while (true) {
@@ -164,40 +228,16 @@ Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::stri
       snapshot = *read;
       refreshed = true;
     }
-    if (name.empty()) {
-      std::shared_ptr<const CatalogueEntry> smallest;
-      for (const auto& entry : snapshot->entries) {
-        if (entry->manifest.size == 0 || entry->spec->facts.mode != models::ModelMode::kGeneration) continue;
-        if (!smallest || entry->manifest.size < smallest->manifest.size) smallest = entry;
-      }
-      if (smallest) co_return smallest;
-    }
-    if (const auto found = snapshot->by_name.find(name); found != snapshot->by_name.end()) co_return found->second;
-    if (auto entry = dynamic_external(name)) co_return entry;
+    if (auto entry = name.empty() ? choose(*snapshot, choice) : find(*snapshot, name)) co_return entry;
     if (refreshed) break;
     auto read = co_await refresh();
     if (!read) co_return fail(read.error());
     snapshot = *read;
     refreshed = true;
   }
-  if (name.empty()) {
-    co_return fail(ErrorCode::kNotFound,
-                   "no model is installed; get one with `llm-mcp pull hf:owner/repo` or `llm-mcp import FILE`",
-                   "/model");
-  }
-  const bool plausible = name.size() <= kLongestShown && valid_utf8(name);
-  std::vector<std::string> near;
-  if (plausible) {  // the search costs more the longer the name is
-    std::vector<std::string> known;
-    for (const auto& [key, entry] : snapshot->by_name) known.push_back(key);
-    near = nearest(name, known);
-  }
-  const std::string shown = plausible ? fmt::format(" \"{}\"", name) : "";
-  co_return fail(ErrorCode::kNotFound,
-                 fmt::format("model{} is not installed{}. See `llm-mcp list`; get it with `llm-mcp pull hf:owner/repo` "
-                             "or `llm-mcp import FILE --name NAME`",
-                             shown, near.empty() ? "" : fmt::format("; did you mean {}?", fmt::join(near, ", "))),
-                 "/model");
+  if (name.empty() && choice.mode == engines::EngineMode::kGeneration) name = settings_.default_model;
+  if (name.empty()) co_return fail(none_installed(*snapshot, choice.mode));
+  co_return fail(not_installed(name, *snapshot));
 }
 
 }  // namespace llm::router

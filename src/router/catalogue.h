@@ -18,7 +18,7 @@
 namespace llm::router {
 
 struct CatalogueSettings {
-  std::string default_model;  // used when a request names none; empty: the smallest installed
+  std::string default_model;  // used when a request names none and this one fits
   std::map<std::string, engines::ModelSettings> models;
   std::map<std::string, engines::ExternalSettings> external;
 };
@@ -32,6 +32,12 @@ struct CatalogueEntry {
 
 // Is everything there to serve it? kUnavailable: its file is gone, or its engine is not configured.
 Result<void> check_servable(const CatalogueEntry& entry);
+
+// What stands behind a request that names no model: what it is for, and the keys of the engines that run, best first.
+struct DefaultChoice {
+  engines::EngineMode mode = engines::EngineMode::kGeneration;
+  std::vector<std::string> loaded = {};
+};
 
 // All names at one moment. Immutable.
 struct CatalogueSnapshot {
@@ -50,9 +56,10 @@ class Catalogue {
 
   Catalogue(models::ModelStore& store, BlockingPool& pool, CatalogueSettings settings);
 
-  // The entry for a name, alias, name:version, or <external engine>/<model>. An empty name means the default model.
+  // The entry for a name, alias, name:version, or <external engine>/<model>. An empty name means the configured default
+  // if that serves `choice.mode`, else the first of `choice.loaded` that does, else the smallest installed that does.
   // kNotFound names the nearest models and how to get one; kInvalidArgument at /model if the text is no name.
-  Task<Result<std::shared_ptr<const CatalogueEntry>>> resolve(std::string name);
+  Task<Result<std::shared_ptr<const CatalogueEntry>>> resolve(std::string name, DefaultChoice choice = {});
 
   // Everything, at most kRefresh old, or fresh.
   Task<Result<std::shared_ptr<const CatalogueSnapshot>>> list(bool fresh);
@@ -67,6 +74,8 @@ class Catalogue {
   bool is_old(const CatalogueSnapshot& snapshot) const;
   bool claim_refresh(const CatalogueSnapshot& snapshot);
   std::shared_ptr<const CatalogueEntry> dynamic_external(std::string_view name) const;
+  std::shared_ptr<const CatalogueEntry> find(const CatalogueSnapshot& snapshot, std::string_view name) const;
+  std::shared_ptr<const CatalogueEntry> choose(const CatalogueSnapshot& snapshot, const DefaultChoice& choice) const;
   const engines::ModelSettings* settings_for(const models::ModelName& name) const;
 
   models::ModelStore& store_;

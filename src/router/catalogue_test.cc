@@ -28,15 +28,15 @@ class CatalogueTest : public ::testing::Test {
     if (!catalogue_) catalogue_ = std::make_unique<Catalogue>(*store_, pool_, settings_);
     return *catalogue_;
   }
-  Result<std::shared_ptr<const CatalogueEntry>> resolve(const std::string& name) {
+  Result<std::shared_ptr<const CatalogueEntry>> resolve(const std::string& name, DefaultChoice choice = {}) {
     Result<std::shared_ptr<const CatalogueEntry>> found = nullptr;
-    auto body = [&]() -> Task<void> { found = co_await catalogue().resolve(name); };
+    auto body = [&]() -> Task<void> { found = co_await catalogue().resolve(name, std::move(choice)); };
     run_task(loop_, body());
     return found;
   }
   // The key of what serves the name, or the error's message.
-  std::string key(const std::string& name) {
-    const auto found = resolve(name);
+  std::string key(const std::string& name, DefaultChoice choice = {}) {
+    const auto found = resolve(name, std::move(choice));
     return found ? (*found)->spec->key : found.error().message;
   }
   std::shared_ptr<const CatalogueSnapshot> list(bool fresh) {
@@ -105,6 +105,49 @@ TEST_F(CatalogueTest, TheDefaultIsTheConfiguredOrTheSmallestThatGenerates) {
   catalogue_.reset();
   settings_.default_model = "gone";
   EXPECT_THAT(key(""), HasSubstr("\"gone\" is not installed"));
+}
+
+TEST_F(CatalogueTest, WithoutAConfiguredDefaultTheLoadedOneCounts) {
+  add("small", 'a', 64);
+  add("big", 'b', 4096);
+  EXPECT_EQ(key("", {.loaded = {"big:latest"}}), "big:latest");
+  EXPECT_EQ(key("", {.loaded = {"gone:latest", "big:latest", "small:latest"}}), "big:latest");
+  catalogue_.reset();
+  settings_.default_model = "small";
+  EXPECT_EQ(key("", {.loaded = {"big:latest"}}), "small:latest");
+}
+
+TEST_F(CatalogueTest, TheDefaultFitsWhatTheRequestIsFor) {
+  using engines::EngineMode;
+  EXPECT_THAT(key("", {.mode = EngineMode::kEmbedding}), HasSubstr("no model is installed"));
+  add("chat", 'a', 64);
+  EXPECT_THAT(key("", {.mode = EngineMode::kEmbedding}), HasSubstr("no embedding model is installed"));
+  add("vectors", 'b', 4096);
+  add("ranks", 'c', 8192);
+  settings_.models["vectors"].mode = EngineMode::kEmbedding;
+  settings_.models["ranks"].mode = EngineMode::kRerank;
+  settings_.default_model = "chat";
+  catalogue_.reset();
+  EXPECT_EQ(key(""), "chat:latest");
+  EXPECT_EQ(key("", {.mode = EngineMode::kEmbedding, .loaded = {"chat:latest"}}), "vectors:latest");
+  EXPECT_EQ(key("", {.mode = EngineMode::kRerank}), "ranks:latest");
+  settings_.default_model = "vectors";
+  catalogue_.reset();
+  EXPECT_EQ(key(""), "chat:latest");  // the configured one cannot
+}
+
+TEST_F(CatalogueTest, AnExternalDefaultIsTriedForWhatNoLocalModelDoes) {
+  using engines::EngineMode;
+  engines::ExternalSettings external;
+  external.base_url = "http://127.0.0.1:1/v1";
+  settings_.external.emplace("up", external);
+  settings_.default_model = "up/all";
+  EXPECT_EQ(key(""), "up/all");
+  EXPECT_EQ(key("", {.mode = EngineMode::kEmbedding}), "up/all");
+  add("vectors");
+  settings_.models["vectors"].mode = EngineMode::kEmbedding;
+  catalogue_.reset();
+  EXPECT_EQ(key("", {.mode = EngineMode::kEmbedding}), "vectors:latest");
 }
 
 TEST_F(CatalogueTest, ExternalEngines) {

@@ -11,8 +11,10 @@ json::Field<T> shared(std::string_view name, M S::* member, json::FieldOptions o
   return json::field<T, M>(name, member, options);
 }
 
-constexpr json::FieldOptions kModel{.description =
-                                        "Model name or alias from llm_list_models. Leave out for the default model."};
+constexpr json::FieldOptions kModel{
+    .description =
+        "Model name or alias from llm_list_models. Leave out for the default: the configured "
+        "one, else one that is loaded, else the smallest."};
 constexpr json::FieldOptions kImages{
     .description = "Images the model should look at, as base64 or data: URLs; only for models with vision.",
     .max_items = 64};
@@ -54,9 +56,12 @@ constexpr json::FieldOptions kKeepAlive{
 
 // What both turn into request members of the same name; json_schema has another name and form there.
 template <class Arguments>
-json::object encode_request(const Arguments& arguments) {
+Result<json::object> encode_request(const Arguments& arguments) {
   json::object request = json::encode(arguments);
   if (json::value* schema = request.if_contains("json_schema")) {
+    if (request.contains("response_format")) {
+      return fail(ErrorCode::kInvalidArgument, "give json_schema or response_format, not both", "/response_format");
+    }
     request["response_format"] = json::object{
         {"type", "json_schema"}, {"json_schema", json::object{{"name", "answer"}, {"schema", std::move(*schema)}}}};
     request.stable_erase("json_schema");
@@ -66,11 +71,21 @@ json::object encode_request(const Arguments& arguments) {
 
 }  // namespace
 
-json::object to_generate_request(const GenerateArguments& arguments) {
+Result<json::object> to_generate_request(const GenerateArguments& arguments) {
   return encode_request(arguments);
 }
-json::object to_generate_request(const ChatArguments& arguments) {
-  return encode_request(arguments);
+Result<json::object> to_generate_request(const ChatArguments& arguments) {
+  auto request = encode_request(arguments);
+  if (request) {
+    request->erase("use_tools");
+    request->erase("max_turns");
+  }
+  return request;
+}
+json::object to_tokenize_request(const TokenizeArguments& arguments) {
+  json::object request{{"text", arguments.text}, {"tokens", arguments.include_tokens}};
+  if (arguments.model) request["model"] = *arguments.model;
+  return request;
 }
 
 }  // namespace llm::tools
@@ -152,6 +167,18 @@ const json::Table<ChatArguments>& json::Fields<ChatArguments>::table() {
                  .max_items = 128}),
           field("tool_choice", &T::tool_choice,
                 {.description = "May, must or must not the model call one? Default: auto."}),
+          field("response_format", &T::response_format,
+                {.description = "{\"type\":\"json_object\"} for any JSON object, or the OpenAI form {\"type\":"
+                                "\"json_schema\",\"json_schema\":{\"schema\":{…}}}, for which json_schema is short."}),
+          field("use_tools", &T::use_tools,
+                {.description = "Tools of bridged servers that the model may run by itself before it answers: names "
+                                "from tools/list, patterns such as \"files_*\", or \"*\" for all. The result's "
+                                "tool_calls_made tells what it did. Not together with tools.",
+                 .max_items = 128}),
+          field("max_turns", &T::max_turns,
+                {.description = "With use_tools: how often the model may be asked. Default: 8.",
+                 .minimum = 1,
+                 .maximum = 32}),
           shared<T>("keep_alive", &S::keep_alive, kKeepAlive),
       }};
   return table;
@@ -168,11 +195,43 @@ const json::Table<EmbedArguments>& json::Fields<EmbedArguments>::table() {
                  .min_items = 1,
                  .max_items = 2048}),
           field("model", &T::model,
-                {.description = "An embedding model's name from llm_list_models. Leave out for the default model."}),
+                {.description = "An embedding model's name from llm_list_models. Leave out to have one chosen."}),
           field("dimensions", &T::dimensions,
                 {.description = "Length of the vectors, for models that can shorten theirs.",
                  .minimum = 1,
                  .maximum = 65'536}),
+      }};
+  return table;
+}
+
+const json::Table<RerankArguments>& json::Fields<RerankArguments>::table() {
+  using T = RerankArguments;
+  static const Table<T> table{
+      "arguments",
+      {
+          field("query", &T::query, {.description = "What the documents should be about.", .required = true}),
+          field("documents", &T::documents,
+                {.description = "Texts to rank, each shorter than the model's context.",
+                 .required = true,
+                 .min_items = 1,
+                 .max_items = 2048}),
+          field("top_n", &T::top_n, {.description = "Only the best n. Default: all.", .minimum = 1}),
+          field("model", &T::model,
+                {.description = "A reranking model's name from llm_list_models. Leave out to have one chosen."}),
+      }};
+  return table;
+}
+
+const json::Table<TokenizeArguments>& json::Fields<TokenizeArguments>::table() {
+  using T = TokenizeArguments;
+  static const Table<T> table{
+      "arguments",
+      {
+          field("text", &T::text, {.description = "The text to count.", .required = true}),
+          field("model", &T::model,
+                {.description = "Whose tokens: each model splits text in its own way. Leave out for "
+                                "the default model."}),
+          field("include_tokens", &T::include_tokens, {.description = "Give the tokens' numbers, too."}),
       }};
   return table;
 }
@@ -236,6 +295,29 @@ const json::Table<PullArguments>& json::Fields<PullArguments>::table() {
                  .min_length = 64,
                  .max_length = 64}),
       }};
+  return table;
+}
+
+const json::Table<RemoveArguments>& json::Fields<RemoveArguments>::table() {
+  using T = RemoveArguments;
+  static const Table<T> table{
+      "arguments",
+      {
+          field("model", &T::model,
+                {.description = "Name of the installed model to delete, as llm_list_models gives it.",
+                 .required = true,
+                 .min_length = 1}),
+          field("confirm", &T::confirm,
+                {.description = "Set it only after the user has agreed to delete this very model. Not needed where the "
+                                "user is asked directly."}),
+      }};
+  return table;
+}
+
+const json::Table<HelpArguments>& json::Fields<HelpArguments>::table() {
+  static const Table<HelpArguments> table{
+      "arguments",
+      {field("topic", &HelpArguments::topic, {.description = "What to explain. Default: overview, which names all."})}};
   return table;
 }
 

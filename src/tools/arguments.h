@@ -48,12 +48,28 @@ struct ChatArguments : SamplingArguments {
   std::vector<ChatMessage> messages;
   std::optional<std::vector<json::object>> tools;
   std::optional<ToolChoice> tool_choice;
+  std::optional<json::object> response_format;
+  std::optional<std::vector<std::string>> use_tools;  // for the agent loop; no part of the request
+  std::optional<std::int64_t> max_turns;
 };
 
 struct EmbedArguments {
   json::StringOrList input;
   std::optional<std::string> model;
   std::optional<std::int64_t> dimensions;
+};
+
+struct RerankArguments {
+  std::string query;
+  std::vector<std::string> documents;
+  std::optional<std::int64_t> top_n;
+  std::optional<std::string> model;
+};
+
+struct TokenizeArguments {
+  std::string text;
+  std::optional<std::string> model;
+  bool include_tokens = false;
 };
 
 struct NoArguments {};
@@ -79,9 +95,21 @@ struct PullArguments {
   std::optional<std::string> sha256;
 };
 
-// The members of GenerateRequest that the arguments stand for.
-json::object to_generate_request(const GenerateArguments& arguments);
-json::object to_generate_request(const ChatArguments& arguments);
+struct RemoveArguments {
+  std::string model;
+  bool confirm = false;
+};
+
+enum class HelpTopic { kOverview, kModels, kChat, kStructured, kVectors, kErrors, kResources };
+
+struct HelpArguments {
+  HelpTopic topic = HelpTopic::kOverview;
+};
+
+// The members of GenerateRequest that the arguments stand for. kInvalidArgument: two of them contradict each other.
+Result<json::object> to_generate_request(const GenerateArguments& arguments);
+Result<json::object> to_generate_request(const ChatArguments& arguments);
+json::object to_tokenize_request(const TokenizeArguments& arguments);
 
 }  // namespace llm::tools
 
@@ -100,6 +128,19 @@ struct llm::json::EnumNames<llm::tools::ToolChoice> {
       {tools::ToolChoice::kAuto, "auto"},
       {tools::ToolChoice::kNone, "none"},
       {tools::ToolChoice::kRequired, "required"},
+  }};
+};
+
+template <>
+struct llm::json::EnumNames<llm::tools::HelpTopic> {
+  static constexpr std::array<std::pair<tools::HelpTopic, std::string_view>, 7> values{{
+      {tools::HelpTopic::kOverview, "overview"},
+      {tools::HelpTopic::kModels, "models"},
+      {tools::HelpTopic::kChat, "chat"},
+      {tools::HelpTopic::kStructured, "structured_output"},
+      {tools::HelpTopic::kVectors, "vectors"},
+      {tools::HelpTopic::kErrors, "errors"},
+      {tools::HelpTopic::kResources, "resources"},
   }};
 };
 
@@ -138,4 +179,20 @@ struct llm::json::Fields<llm::tools::UnloadArguments> {
 template <>
 struct llm::json::Fields<llm::tools::PullArguments> {
   static const Table<tools::PullArguments>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::RerankArguments> {
+  static const Table<tools::RerankArguments>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::TokenizeArguments> {
+  static const Table<tools::TokenizeArguments>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::RemoveArguments> {
+  static const Table<tools::RemoveArguments>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::HelpArguments> {
+  static const Table<tools::HelpArguments>& table();
 };

@@ -13,18 +13,10 @@ Task<Result<void>> heard() {
   co_return Result<void>();
 }
 
-// Drops bytes at the front until at most `most` are left and the text starts with a whole character.
-void keep_tail(std::string& text, std::size_t most) {
-  if (text.size() <= most) return;
-  std::size_t start = text.size() - most;
-  while (start < text.size() && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80) ++start;
-  text.erase(0, start);
-}
-
 }  // namespace
 
 inference::EventSink CallProgress::sink() {
-  if (!progress_.wanted()) return {};
+  if (!progress_.wanted() && !keep_partial_) return {};
   return [this](json::object event) {
     on_event(event);
     return heard();
@@ -38,6 +30,7 @@ void CallProgress::on_event(const json::object& event) {
   const auto status = json::string_or(event, "status");
   if (unit_ == Unit::kBytes) return on_transfer(event, status);
   if (status == "loading") on_loading(event);
+  if (status == "tool") report(value_, {}, fmt::format("running {}", json::string_or(event, "tool")));
 }
 
 bool CallProgress::due() {
@@ -57,9 +50,25 @@ void CallProgress::report(double value, std::optional<double> total, std::string
 
 void CallProgress::on_text(const json::object& event, std::string_view text) {
   tokens_ = std::max(tokens_ + 1, json::int_or(event, "tokens"));
-  tail_.append(text);
-  keep_tail(tail_, kTailBytes);
-  if (due()) report(static_cast<double>(tokens_), {}, tail_);
+  text_.append(text);
+  if (!due()) return;
+  if (keep_partial_) keep_partial_(text_);
+  if (!progress_.wanted()) return;
+  report(static_cast<double>(tokens_), expected_ ? std::optional(static_cast<double>(*expected_)) : std::nullopt,
+         message());
+}
+
+void CallProgress::keep_all() const {
+  if (keep_partial_ && !text_.empty()) keep_partial_(text_);
+}
+
+// All of the text so far, or its end where that is long, beginning with a whole character.
+std::string CallProgress::message() const {
+  if (text_.size() <= kMostMessageBytes) return text_;
+  constexpr std::string_view kCut = "…";
+  std::size_t start = text_.size() - kMostMessageBytes + kCut.size();
+  while (start < text_.size() && (static_cast<unsigned char>(text_[start]) & 0xC0) == 0x80) ++start;
+  return std::string(kCut) + text_.substr(start);
 }
 
 void CallProgress::on_loading(const json::object& event) {

@@ -3,6 +3,7 @@
 // A scripted ModelApi for the tests of this layer.
 
 #include <boost/asio/this_coro.hpp>
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,24 +18,33 @@ namespace llm::tools {
 class FakeModelApi final : public inference::ModelApi {
  public:
   struct Answers {
-    Result<json::object> generate, embed, rerank, list_models, model_info, load_model, unload_model, pull_model,
-        remove_model, engines, status;
+    Result<json::object> generate, embed, rerank, tokenize, list_models, model_info, load_model, unload_model,
+        pull_model, remove_model, engines, engine_logs, status;
   };
 
   Answers answers;
+  std::deque<Result<json::object>> generated;  // what generate answers, one after the other, before answers.generate
   std::vector<json::object> events;
   bool wait_for_cancel = false;  // calls that can be cancelled wait for it
   std::vector<std::string> calls;
   std::vector<bool> streamed;
 
   Task<Result<json::object>> generate(json::object request, inference::EventSink sink, CancelToken cancel) override {
-    return work("generate", std::move(request), std::move(sink), std::move(cancel), answers.generate);
+    Result<json::object> answer = answers.generate;
+    if (!generated.empty()) {
+      answer = std::move(generated.front());
+      generated.pop_front();
+    }
+    return work("generate", std::move(request), std::move(sink), std::move(cancel), std::move(answer));
   }
   Task<Result<json::object>> embed(json::object request, inference::EventSink sink, CancelToken cancel) override {
     return work("embed", std::move(request), std::move(sink), std::move(cancel), answers.embed);
   }
   Task<Result<json::object>> rerank(json::object request, inference::EventSink sink, CancelToken cancel) override {
     return work("rerank", std::move(request), std::move(sink), std::move(cancel), answers.rerank);
+  }
+  Task<Result<json::object>> tokenize(json::object request, inference::EventSink sink, CancelToken cancel) override {
+    return work("tokenize", std::move(request), std::move(sink), std::move(cancel), answers.tokenize);
   }
   Task<Result<json::object>> list_models() override { return work("list_models", {}, {}, {}, answers.list_models); }
   Task<Result<json::object>> model_info(std::string name) override {
@@ -53,6 +63,9 @@ class FakeModelApi final : public inference::ModelApi {
     return work("remove_model", {{"name", name}}, {}, {}, answers.remove_model);
   }
   Task<Result<json::object>> engines() override { return work("engines", {}, {}, {}, answers.engines); }
+  Task<Result<json::object>> engine_logs(std::string name) override {
+    return work("engine_logs", {{"name", name}}, {}, {}, answers.engine_logs);
+  }
   Task<Result<json::object>> status() override { return work("status", {}, {}, {}, answers.status); }
 
  private:

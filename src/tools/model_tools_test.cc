@@ -1,17 +1,15 @@
-#include "tools/model_tools.h"
-
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
+// The tools over a scripted ModelApi: what they ask it, and what a client gets.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/strings.h"
-#include "tools/fake_model_api.h"
-#include "tools/schema_check.h"
+#include "tools/arguments.h"
+#include "tools/call_progress.h"
+#include "tools/help_topics.h"
+#include "tools/tools_under_test.h"
 
 namespace llm::tools {
 namespace {
@@ -22,103 +20,72 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 using testing::SizeIs;
+using testing::StartsWith;
+using testing::UnorderedElementsAre;
 using namespace std::chrono_literals;
 
-json::object parsed(std::string_view text) {
-  auto document = json::parse(text);
-  EXPECT_TRUE(document) << text;
-  return document->as_object();
-}
-
-class ModelTools : public testing::Test {
- protected:
-  ModelTools() { use(0ms); }
-
-  void use(std::chrono::milliseconds progress_interval) {
-    tools_.emplace();
-    EXPECT_TRUE(register_model_tools(*tools_, api_, {.progress_interval = progress_interval}));
-  }
-
-  // Runs until nothing is ready any more; nullopt if the call waits for something then.
-  std::optional<Result<mcp::ToolResult>> start(std::string_view name, std::string_view arguments) {
-    mcp::ToolCall call;
-    call.arguments = parsed(arguments);
-    call.cancel = cancel_.token();
-    if (listening_) {
-      call.progress = mcp::Progress([this](double value, std::optional<double> total, std::string_view message) {
-        EXPECT_GT(value, last_value_);
-        if (total) EXPECT_LE(value, *total);
-        last_value_ = value;
-        messages_.emplace_back(message);
-      });
-    }
-    const mcp::Tool* tool = tools_->find(name);
-    EXPECT_NE(tool, nullptr) << name;
-    boost::asio::co_spawn(context_, tool->handler(std::move(call)),
-                          [this](std::exception_ptr error, Result<mcp::ToolResult> result) {
-                            EXPECT_FALSE(error);
-                            result_ = std::move(result);
-                          });
-    turn();
-    return result_;
-  }
-  void turn() {
-    context_.restart();
-    context_.poll();
-  }
-
-  // A call that must succeed; its structured content conforms to the tool's output schema.
-  mcp::ToolResult call(std::string_view name, std::string_view arguments) {
-    auto result = start(name, arguments);
-    if (!result || !*result) {
-      ADD_FAILURE() << name << ": " << (result ? to_string(result->error()) : "waits");
-      return {};
-    }
-    EXPECT_EQ(check_document(tools_->find(name)->output_schema, (*result)->structured), "") << name;
-    EXPECT_FALSE((*result)->is_error);
-    return std::move(**result);
-  }
-  Error refused(std::string_view name, std::string_view arguments) {
-    auto result = start(name, arguments);
-    if (result && !*result) return result->error();
-    ADD_FAILURE() << name << " was not refused";
-    return {};
-  }
-
-  boost::asio::io_context context_{1};
-  FakeModelApi api_;
-  std::optional<mcp::ToolRegistry> tools_;
-  CancelSource cancel_;
-  bool listening_ = false;
-  double last_value_ = 0;
-  std::vector<std::string> messages_;
-  std::optional<Result<mcp::ToolResult>> result_;
-};
+class ModelTools : public ToolsUnderTest {};
 
 constexpr std::string_view kGenerated =
     R"({"id":"1","model":"qwen","text":"Hello","finish_reason":"stop",)"
     R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}},)"
     R"("timings":{"x":1},"logprobs":null})";
 
-TEST_F(ModelTools, AllHaveSoundSchemasAndADescription) {
-  EXPECT_THAT(tools_->names(), ElementsAre("llm_chat", "llm_generate", "llm_embed", "llm_list_models", "llm_model_info",
-                                           "llm_load_model", "llm_unload_model", "llm_pull_model", "llm_status"));
-  for (const auto& name : tools_->names()) {
-    const mcp::Tool& tool = *tools_->find(name);
-    EXPECT_EQ(check_schema(tool.input_schema), "") << name;
-    EXPECT_EQ(check_schema(tool.output_schema), "") << name;
+TEST_F(ModelTools, AllAreDescribedForModelsAndPeople) {
+  EXPECT_THAT(server_->tools().tools()->names(),
+              ElementsAre("llm_chat", "llm_generate", "llm_embed", "llm_rerank", "llm_tokenize", "llm_list_models",
+                          "llm_model_info", "llm_load_model", "llm_unload_model", "llm_pull_model", "llm_remove_model",
+                          "llm_status", "llm_help"));
+  for (const auto& registered : server_->tools().tools()->tools) {
+    const mcp::Tool& tool = registered->tool;
     EXPECT_EQ(json::string_or(tool.output_schema, "type"), "object");
     EXPECT_THAT(tool.title, Not(IsEmpty()));
-    EXPECT_GT(tool.description.size(), 80U) << name;
+    EXPECT_GT(tool.description.size(), 80U) << tool.name;
+    EXPECT_LT(tool.description.size(), 600U) << tool.name;
+    ASSERT_THAT(tool.icons, SizeIs(1));
+    EXPECT_THAT(tool.icons[0].source, AllOf(StartsWith("data:image/svg+xml,%3Csvg"), Not(HasSubstr(" "))));
     for (const auto& argument : tool.input_schema.at("properties").as_object()) {
-      EXPECT_TRUE(argument.value().as_object().contains("description")) << name << " " << argument.key();
+      EXPECT_TRUE(argument.value().as_object().contains("description")) << tool.name << " " << argument.key();
     }
   }
 }
 
+TEST_F(ModelTools, ToolsetsAndPermissions) {
+  EXPECT_EQ(find("llm_chat")->tool.permission, "generate");
+  EXPECT_EQ(find("llm_status")->tool.permission, "models:read");
+  EXPECT_EQ(find("llm_pull_model")->tool.permission, "models:write");
+  EXPECT_EQ(find("llm_remove_model")->tool.permission, "admin");
+  EXPECT_EQ(find("llm_help")->tool.permission, "");
+  for (const auto& member : memberships()) EXPECT_NE(find(member.tool), nullptr) << member.tool;
+  EXPECT_THAT(server_->tools().tools()->tools, SizeIs(memberships().size()));
+  use({});
+  EXPECT_EQ(find("llm_remove_model"), nullptr);
+  EXPECT_NE(find("llm_pull_model"), nullptr);
+  use({.toolsets = {Toolset::kAdmin}});
+  EXPECT_THAT(server_->tools().tools()->names(), ElementsAre("llm_remove_model"));
+}
+
+TEST_F(ModelTools, LongCallsMayBecomeTasks) {
+  use({.task_after = 7s});
+  for (const std::string_view name : {"llm_chat", "llm_generate", "llm_load_model", "llm_pull_model"}) {
+    EXPECT_EQ(find(name)->tool.task, mcp::TaskSupport::kOptional) << name;
+    EXPECT_EQ(find(name)->tool.task_after, 7s);
+    EXPECT_EQ(find(name)->tool.resumable, name == "llm_pull_model");
+  }
+  EXPECT_EQ(find("llm_status")->tool.task, mcp::TaskSupport::kNone);
+}
+
+TEST_F(ModelTools, Hints) {
+  EXPECT_TRUE(find("llm_chat")->tool.hints.read_only);
+  EXPECT_TRUE(find("llm_pull_model")->tool.hints.open_world);
+  EXPECT_FALSE(find("llm_pull_model")->tool.hints.destructive);
+  EXPECT_TRUE(find("llm_remove_model")->tool.hints.destructive);
+  EXPECT_FALSE(find("llm_remove_model")->tool.hints.read_only);
+}
+
 TEST_F(ModelTools, GenerateGivesTheTextItself) {
   api_.answers.generate = parsed(kGenerated);
-  const auto result = call("llm_generate", R"({"prompt":"Hi","max_tokens":5,"stop":"\n","model":null})");
+  const auto result = call("llm_generate", R"({"prompt":"Hi","max_tokens":5,"stop":"\n"})");
   EXPECT_EQ(result.text, "Hello");
   EXPECT_EQ(json::write(result.structured), R"({"model":"qwen","text":"Hello","finish_reason":"stop",)"
                                             R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}})");
@@ -155,6 +122,25 @@ TEST_F(ModelTools, ChatGivesToolCallsAsText) {
   EXPECT_EQ(result.structured.at("tool_calls").as_array().size(), 1U);
 }
 
+// The gateway tells them in its own form.
+TEST_F(ModelTools, ChatGivesToolCallsInTheOpenAiForm) {
+  api_.answers.generate = parsed(R"({"model":"m","text":"","finish_reason":"tool_calls","reasoning":"hm",)"
+                                 R"("tool_calls":[{"id":"c1","name":"f","arguments":"{}"}]})");
+  const auto result = call("llm_chat", R"({"messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_EQ(json::write(result.structured.at("tool_calls")),
+            R"([{"id":"c1","type":"function","function":{"name":"f","arguments":"{}"}}])");
+  EXPECT_EQ(result.structured.at("reasoning"), "hm");
+}
+
+TEST_F(ModelTools, ChatTakesAResponseFormat) {
+  api_.answers.generate = parsed(kGenerated);
+  constexpr std::string_view kMessages = R"({"messages":[{"role":"user","content":"Hi"}],)";
+  call("llm_chat", std::string(kMessages) + R"("response_format":{"type":"json_object"}})");
+  EXPECT_THAT(api_.calls.back(), HasSubstr(R"("response_format":{"type":"json_object"})"));
+  const auto both = refused("llm_chat", std::string(kMessages) + R"("response_format":{},"json_schema":{}})");
+  EXPECT_EQ(both.pointer, "/response_format");
+}
+
 TEST_F(ModelTools, WrongArgumentsAreNamedByPointer) {
   EXPECT_EQ(refused("llm_generate", R"({"prompt":5})").pointer, "/prompt");
   EXPECT_EQ(refused("llm_generate", R"({})").pointer, "/prompt");
@@ -163,6 +149,9 @@ TEST_F(ModelTools, WrongArgumentsAreNamedByPointer) {
   EXPECT_EQ(refused("llm_chat", R"({"messages":[{"role":"boss"}]})").pointer, "/messages/0/role");
   EXPECT_EQ(refused("llm_chat", R"({"messages":[{"role":"user","content":["x"]}]})").pointer, "/messages/0/content");
   EXPECT_EQ(refused("llm_embed", R"({"input":[]})").pointer, "/input");
+  EXPECT_EQ(refused("llm_rerank", R"({"query":"q","documents":[]})").pointer, "/documents");
+  EXPECT_EQ(refused("llm_remove_model", R"({"model":""})").pointer, "/model");
+  EXPECT_EQ(refused("llm_help", R"({"topic":"weather"})").pointer, "/topic");
   EXPECT_EQ(refused("llm_pull_model", R"({"source":"hf:a/b","sha256":"12"})").pointer, "/sha256");
   const Error unknown = refused("llm_generate", R"({"prompt":"","max_token":5})");
   EXPECT_EQ(unknown.pointer, "/max_token");
@@ -186,6 +175,26 @@ TEST_F(ModelTools, EmbedGivesVectors) {
   EXPECT_THAT(api_.calls, ElementsAre(R"(embed {"input":["a","b"],"model":"e5"})"));
 }
 
+TEST_F(ModelTools, RerankSortsAndCuts) {
+  api_.answers.rerank = parsed(R"({"model":"bge","results":[{"index":0,"relevance_score":0.1},)"
+                               R"({"index":1,"relevance_score":2},{"index":2,"relevance_score":-1.5}],)"
+                               R"("usage":{"prompt_tokens":9,"total_tokens":9}})");
+  const auto result = call("llm_rerank", R"({"query":"q","documents":["a","b","c"],"top_n":2})");
+  EXPECT_EQ(json::write(result.structured.at("results")),
+            R"([{"index":1,"relevance_score":2.0},{"index":0,"relevance_score":0.1}])");
+  EXPECT_THAT(api_.calls, ElementsAre(R"(rerank {"query":"q","documents":["a","b","c"],"top_n":2})"));
+}
+
+TEST_F(ModelTools, TokenizeCounts) {
+  api_.answers.tokenize = parsed(R"({"model":"qwen","count":2})");
+  EXPECT_EQ(json::write(call("llm_tokenize", R"({"text":"a b"})").structured), R"({"model":"qwen","count":2})");
+  api_.answers.tokenize = parsed(R"({"model":"qwen","count":2,"tokens":[5,6]})");
+  const auto result = call("llm_tokenize", R"({"text":"a b","include_tokens":true,"model":"q"})");
+  EXPECT_EQ(json::write(result.structured.at("tokens")), "[5,6]");
+  EXPECT_THAT(api_.calls, ElementsAre(R"(tokenize {"text":"a b","tokens":false})",
+                                      R"(tokenize {"text":"a b","tokens":true,"model":"q"})"));
+}
+
 TEST_F(ModelTools, ProgressTellsLoadingThenTokens) {
   listening_ = true;
   api_.answers.generate = parsed(kGenerated);
@@ -199,18 +208,40 @@ TEST_F(ModelTools, ProgressTellsLoadingThenTokens) {
   EXPECT_THAT(api_.streamed, ElementsAre(true));
 }
 
-TEST_F(ModelTools, ProgressKeepsOnlyTheTailOfTheText) {
+TEST_F(ModelTools, ProgressTellsHowManyTokensThereCanBe) {
   listening_ = true;
   api_.answers.generate = parsed(kGenerated);
-  for (int i = 0; i < 500; ++i) api_.events.push_back({{"text", "é"}, {"tokens", i + 1}});
+  api_.events = {parsed(R"({"text":"Hel","tokens":1})")};
+  call("llm_chat", R"({"messages":[{"role":"user","content":"Hi"}],"max_tokens":50})");
+  EXPECT_EQ(total_, 50);
+}
+
+TEST_F(ModelTools, ProgressHoldsTheTextSoFarOrItsEnd) {
+  listening_ = true;
+  api_.answers.generate = parsed(kGenerated);
+  for (int i = 0; i < 3000; ++i) api_.events.push_back({{"text", "é"}, {"tokens", i + 1}});
   call("llm_generate", R"({"prompt":"Hi"})");
-  ASSERT_THAT(messages_, SizeIs(500));
-  EXPECT_LE(messages_.back().size(), 160U);
+  ASSERT_THAT(messages_, SizeIs(3000));
+  EXPECT_EQ(messages_[99].size(), 200U);
+  EXPECT_THAT(messages_.back(), StartsWith("…é"));
+  EXPECT_LE(messages_.back().size(), CallProgress::kMostMessageBytes);
   EXPECT_TRUE(valid_utf8(messages_.back()));
 }
 
+TEST_F(ModelTools, KeepsAllOfTheTextForACallThatIsCut) {
+  keeping_ = true;
+  api_.answers.generate = fail(ErrorCode::kEngineFailed, "crashed");
+  api_.events = {parsed(R"({"text":"Hel","tokens":1})"), parsed(R"({"text":"lo","tokens":2})")};
+  refused("llm_generate", R"({"prompt":"Hi"})");
+  EXPECT_THAT(kept_, ElementsAre("Hel", "Hello", "Hello"));
+  kept_.clear();
+  use({.progress_interval = 1h});
+  refused("llm_chat", R"({"messages":[{"role":"user","content":"Hi"}]})");
+  EXPECT_THAT(kept_, ElementsAre("Hel", "Hello"));
+}
+
 TEST_F(ModelTools, ProgressIsRateLimited) {
-  use(1h);
+  use({.progress_interval = 1h});
   listening_ = true;
   api_.answers.generate = parsed(kGenerated);
   for (int i = 0; i < 100; ++i) api_.events.push_back({{"text", "a"}, {"tokens", i + 1}});
@@ -220,11 +251,14 @@ TEST_F(ModelTools, ProgressIsRateLimited) {
 
 TEST_F(ModelTools, CancelReachesTheModel) {
   api_.wait_for_cancel = true;
-  EXPECT_FALSE(start("llm_chat", R"({"messages":[{"role":"user","content":"Hi"}]})"));
+  auto call = context<mcp::ToolCall>();
+  call.arguments = parsed(R"({"messages":[{"role":"user","content":"Hi"}]})");
+  const auto result = spawn(find("llm_chat")->tool.handler(std::move(call)));
+  EXPECT_FALSE(*result);
   cancel_.cancel();
   turn();
-  ASSERT_TRUE(result_);
-  EXPECT_EQ(result_->error().code, ErrorCode::kCancelled);
+  ASSERT_TRUE(*result);
+  EXPECT_EQ((*result)->error().code, ErrorCode::kCancelled);
   EXPECT_EQ(api_.calls.back(), "cancelled");
 }
 
@@ -245,7 +279,7 @@ TEST_F(ModelTools, ListsModelsAndDropsWhatItDoesNotKnow) {
 }
 
 TEST_F(ModelTools, InfoAndLoadTakeTheDefaultModel) {
-  api_.answers.list_models = parsed(kModels);
+  api_.answers.list_models = parsed(R"({"models":[{"name":"big"},{"name":"small"}],"default":"small"})");
   api_.answers.model_info = parsed(R"({"name":"small","settings":{"context":4096},"chat_template":"{{x}}",)"
                                    R"("estimate":{"total":5},"engine":null})");
   api_.answers.load_model = parsed(R"({"model":"small","state":"ready","seconds":1.5,"context":4096,"slots":1})");
@@ -261,6 +295,8 @@ TEST_F(ModelTools, InfoAndLoadTakeTheDefaultModel) {
   EXPECT_EQ(api_.calls.back(), R"(load_model {"model":"big"})");
   api_.answers.list_models = parsed(R"({"models":[]})");
   EXPECT_THAT(refused("llm_load_model", "{}").message, HasSubstr("llm_pull_model"));
+  api_.answers.list_models = parsed(R"({"models":[{"name":"e5","mode":"embedding"}],"default":null})");
+  EXPECT_THAT(refused("llm_load_model", "{}").message, HasSubstr("llm_list_models"));
 }
 
 TEST_F(ModelTools, LoadReportsPercent) {
@@ -311,11 +347,126 @@ TEST_F(ModelTools, StatusHoldsTheEngines) {
   call("llm_status", "{}");
 }
 
+class RemoveModel : public ModelTools {
+ protected:
+  RemoveModel() {
+    api_.answers.model_info = parsed(R"({"name":"qwen","size":2048})");
+    api_.answers.remove_model = parsed(R"({"model":"qwen","removed":true})");
+  }
+  bool removed() const { return !api_.calls.empty() && api_.calls.back().starts_with("remove_model"); }
+  void client_asks() { capabilities_["elicitation"] = json::object(); }
+  void answer(std::string_view text) {
+    inputs_ = {{"confirm", parsed(text)}};
+    state_ = "qwen";
+  }
+};
+
+TEST_F(RemoveModel, NeedsConfirmWhereNobodyCanBeAsked) {
+  const Error error = refused("llm_remove_model", R"({"model":"qwen"})");
+  EXPECT_EQ(error.pointer, "/confirm");
+  EXPECT_THAT(error.message, HasSubstr("\"qwen\""));
+  EXPECT_FALSE(removed());
+  const auto result = call("llm_remove_model", R"({"model":"qwen","confirm":true})");
+  EXPECT_EQ(json::write(result.structured), R"({"model":"qwen","removed":true})");
+  EXPECT_TRUE(removed());
+  EXPECT_THAT(changes_,
+              UnorderedElementsAre("list", "llm://models/qwen", "llm://models", "llm://engines", "llm://status"));
+}
+
+TEST_F(RemoveModel, AsksTheUserWhereItCan) {
+  client_asks();
+  const auto asked =
+      call("llm_remove_model", R"({"model":"q","confirm":true})");  // a model may not answer for the user
+  ASSERT_TRUE(asked.input_required);
+  EXPECT_EQ(asked.input_required->state, "qwen");
+  const auto& question = asked.input_required->requests.at("confirm");
+  EXPECT_EQ(question.method, "elicitation/create");
+  EXPECT_THAT(json::string_or(question.params, "message"), AllOf(HasSubstr("\"qwen\""), HasSubstr("KiB")));
+  EXPECT_EQ(question.params.at("requestedSchema").at("properties").at("confirm").at("type"), "boolean");
+  EXPECT_FALSE(removed());
+  answer(R"({"action":"accept","content":{"confirm":true}})");
+  EXPECT_EQ(call("llm_remove_model", R"({"model":"q"})").structured.at("removed"), true);
+  EXPECT_TRUE(removed());
+}
+
+TEST_F(RemoveModel, KeepsTheModelUnlessTheUserSaysYes) {
+  client_asks();
+  for (const std::string_view no :
+       {R"({"action":"decline"})", R"({"action":"cancel"})", R"({"action":"accept","content":{"confirm":false}})"}) {
+    answer(no);
+    const auto result = call("llm_remove_model", R"({"model":"qwen","confirm":true})");
+    EXPECT_EQ(result.structured.at("removed"), false) << no;
+    EXPECT_THAT(result.text, HasSubstr("still installed"));
+  }
+  for (const std::string_view odd : {R"({})", R"({"action":"accept"})", R"({"action":"accept","content":{}})",
+                                     R"({"action":"accept","content":{"confirm":"yes"}})", R"({"action":5})"}) {
+    answer(odd);
+    EXPECT_TRUE(call("llm_remove_model", R"({"model":"qwen"})").input_required) << odd;
+  }
+  answer(R"({"action":"accept","content":{"confirm":true}})");
+  state_ = "another";  // the answer was about something else
+  EXPECT_TRUE(call("llm_remove_model", R"({"model":"qwen"})").input_required);
+  EXPECT_FALSE(removed());
+  EXPECT_THAT(changes_, IsEmpty());
+}
+
+TEST_F(RemoveModel, UnknownModelsAreNotAskedAbout) {
+  client_asks();
+  api_.answers.model_info = fail(ErrorCode::kNotFound, "no such model", "/model");
+  EXPECT_EQ(refused("llm_remove_model", R"({"model":"x"})").code, ErrorCode::kNotFound);
+}
+
+TEST_F(ModelTools, HelpExplainsEveryTopicAndNamesOnlyToolsThatExist) {
+  for (const auto& [topic, name] : json::EnumNames<HelpTopic>::values) {
+    const auto result = call("llm_help", json::write(json::object{{"topic", name}}));
+    EXPECT_EQ(result.text, help_text(topic));
+    EXPECT_EQ(result.structured.at("topic"), json::value(name));
+    EXPECT_THAT(result.text, SizeIs(testing::Gt(200U)));
+    EXPECT_LT(result.text.size(), 2500U);
+    EXPECT_THAT(std::string(help_text(HelpTopic::kOverview)), HasSubstr(name));
+    for (std::size_t at = 0; (at = result.text.find("llm_", at)) != std::string::npos;) {
+      const auto end = result.text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", at);
+      const std::string tool = result.text.substr(at, end - at);
+      EXPECT_NE(find(tool), nullptr) << tool;
+      at = end;
+    }
+  }
+  EXPECT_EQ(call("llm_help", "{}").structured.at("topic"), "overview");
+}
+
+TEST_F(ModelTools, HelpKnowsTheErrorsByTheirNames) {
+  const std::string_view text = help_text(HelpTopic::kErrors);
+  for (const auto code :
+       {ErrorCode::kInvalidArgument, ErrorCode::kNotFound, ErrorCode::kUnsupported, ErrorCode::kContextLengthExceeded,
+        ErrorCode::kInsufficientMemory, ErrorCode::kOverloaded, ErrorCode::kUnavailable, ErrorCode::kEngineFailed,
+        ErrorCode::kEngineTimeout, ErrorCode::kConflict, ErrorCode::kAlreadyExists, ErrorCode::kDiskFull,
+        ErrorCode::kIo, ErrorCode::kPermissionDenied}) {
+    EXPECT_NE(text.find(describe(code).name), std::string_view::npos) << describe(code).name;
+  }
+}
+
+TEST_F(ModelTools, ChangesAreAnnounced) {
+  api_.answers.load_model = parsed(R"({"model":"org/m","state":"ready"})");
+  call("llm_load_model", R"({"model":"m"})");
+  EXPECT_THAT(changes_, UnorderedElementsAre("llm://models/org%2Fm", "llm://models", "llm://engines", "llm://status"));
+  changes_.clear();
+  api_.answers.pull_model = parsed(R"({"name":"new"})");
+  call("llm_pull_model", R"({"source":"hf:a/b"})");
+  EXPECT_THAT(changes_, testing::Contains("list"));
+  changes_.clear();
+  api_.answers.unload_model = fail(ErrorCode::kNotFound, "no");
+  refused("llm_unload_model", R"({"model":"x"})");
+  EXPECT_THAT(changes_, IsEmpty());
+}
+
 TEST_F(ModelTools, AnswersOfOtherShapesStillConform) {
-  for (auto* answer : {&api_.answers.generate, &api_.answers.embed, &api_.answers.list_models, &api_.answers.model_info,
-                       &api_.answers.load_model, &api_.answers.unload_model, &api_.answers.pull_model}) {
+  for (auto* answer :
+       {&api_.answers.generate, &api_.answers.embed, &api_.answers.rerank, &api_.answers.tokenize,
+        &api_.answers.remove_model, &api_.answers.status, &api_.answers.engines, &api_.answers.list_models,
+        &api_.answers.model_info, &api_.answers.load_model, &api_.answers.unload_model, &api_.answers.pull_model}) {
     *answer =
         parsed(R"({"model":5,"text":[],"usage":7,"data":[{"embedding":"x"},{"embedding":[null]}],"models":[1,{}],)"
+               R"("results":[3,{"index":"x"}],"count":"many","tokens":[null],"engines":[{"error":[]}],"gpus":{},)"
                R"("name":{},"settings":[],"state":null,"seconds":"x","aliases":[]})");
   }
   call("llm_generate", R"({"prompt":"Hi"})");
@@ -326,6 +477,11 @@ TEST_F(ModelTools, AnswersOfOtherShapesStillConform) {
   call("llm_load_model", R"({"model":"m"})");
   call("llm_unload_model", R"({"model":"m"})");
   call("llm_pull_model", R"({"source":"hf:a/b"})");
+  call("llm_rerank", R"({"query":"q","documents":["d"]})");
+  call("llm_tokenize", R"({"text":"t"})");
+  call("llm_remove_model", R"({"model":"m","confirm":true})");
+  call("llm_status", "{}");
+  call("llm_help", "{}");
 }
 
 }  // namespace

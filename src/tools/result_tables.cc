@@ -58,6 +58,10 @@ const json::Table<ChatOutput>& json::Fields<ChatOutput>::table() {
               "tool_calls", &T::tool_calls,
               {.description = "Functions to run: {id, type, function: {name, arguments as JSON text}}. Send what they "
                               "return as tool messages."}),
+          field("reasoning", &T::reasoning,
+                {.description = "What it thought before it answered; not part of the answer."}),
+          field("tool_calls_made", &T::tool_calls_made,
+                {.description = "With use_tools: what the model ran, in order, and what came of it."}),
       }};
   return table;
 }
@@ -82,6 +86,41 @@ const json::Table<EmbedOutput>& json::Fields<EmbedOutput>::table() {
           field("embeddings", &T::embeddings,
                 {.description = "One vector for each text, in the order of the texts.", .required = true}),
           field("usage", &T::usage, {.description = "Tokens read.", .required = true}),
+      }};
+  return table;
+}
+
+const json::Table<RankedDocument>& json::Fields<RankedDocument>::table() {
+  using T = RankedDocument;
+  static const Table<T> table{
+      "ranked document",
+      {
+          field("index", &T::index, {.description = "Place in the list of documents, from 0.", .required = true}),
+          field("relevance_score", &T::relevance_score,
+                {.description = "Higher is nearer to the query; comparable within one call only.", .required = true}),
+      }};
+  return table;
+}
+
+const json::Table<RerankOutput>& json::Fields<RerankOutput>::table() {
+  using T = RerankOutput;
+  static const Table<T> table{"ranking",
+                              {
+                                  field("model", &T::model, kModel),
+                                  field("results", &T::results, {.description = "The best first.", .required = true}),
+                                  field("usage", &T::usage, {.description = "Tokens read.", .required = true}),
+                              }};
+  return table;
+}
+
+const json::Table<TokenizeOutput>& json::Fields<TokenizeOutput>::table() {
+  using T = TokenizeOutput;
+  static const Table<T> table{
+      "tokens",
+      {
+          field("model", &T::model, {.description = "Whose tokens they are.", .required = true}),
+          field("count", &T::count, {.description = "How many tokens the text is.", .required = true}),
+          field("tokens", &T::tokens, {.description = "Only if asked for."}),
       }};
   return table;
 }
@@ -117,6 +156,7 @@ const json::Table<ModelList>& json::Fields<ModelList>::table() {
       {
           field("models", &T::models, {.description = "The models there are.", .required = true}),
           field("aliases", &T::aliases, {.description = "Other names, and what each stands for.", .required = true}),
+          field("default", &T::default_model, {.description = "What llm_chat takes when no model is named."}),
       }};
   return table;
 }
@@ -157,6 +197,17 @@ const json::Table<UnloadOutput>& json::Fields<UnloadOutput>::table() {
   return table;
 }
 
+const json::Table<RemoveOutput>& json::Fields<RemoveOutput>::table() {
+  using T = RemoveOutput;
+  static const Table<T> table{"removal",
+                              {
+                                  field("model", &T::model, {.required = true}),
+                                  field("removed", &T::removed, {.description = "Is it gone?", .required = true}),
+                                  field("reason", &T::reason, {.description = "Why it is still there."}),
+                              }};
+  return table;
+}
+
 const json::Table<EngineEntry>& json::Fields<EngineEntry>::table() {
   using T = EngineEntry;
   static const Table<T> table{"engine",
@@ -173,6 +224,11 @@ const json::Table<EngineEntry>& json::Fields<EngineEntry>::table() {
                                   field("restarts", &T::restarts, {}),
                                   field("idle_s", &T::idle_s, {.description = "Seconds since its last request."}),
                               }};
+  return table;
+}
+
+const json::Table<EngineList>& json::Fields<EngineList>::table() {
+  static const Table<EngineList> table{"engines", {field("engines", &EngineList::engines, {.required = true})}};
   return table;
 }
 
@@ -205,6 +261,17 @@ const json::Table<StatusOutput>& json::Fields<StatusOutput>::table() {
           field("engines", &T::engines,
                 {.description = "Models that are loaded, being loaded, or failed.", .required = true}),
       }};
+  return table;
+}
+
+const json::Table<HelpOutput>& json::Fields<HelpOutput>::table() {
+  using T = HelpOutput;
+  static const Table<T> table{"help",
+                              {
+                                  field("topic", &T::topic, {.required = true}),
+                                  field("text", &T::text, {.required = true}),
+                                  field("topics", &T::topics, {.description = "What else there is.", .required = true}),
+                              }};
   return table;
 }
 

@@ -1,5 +1,6 @@
 #include "tools/results.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace llm::tools {
@@ -49,6 +50,15 @@ void read_generation_into(const json::object& answer, GenerateOutput& out) {
   out.usage = read_part<Usage>(answer, "usage");
 }
 
+// The gateway tells calls as {id, name, arguments}; the conversation wants them back in the OpenAI form.
+json::object openai_call(const json::object& call) {
+  if (object_in(call, "function") != nullptr) return call;
+  return {{"id", json::string_or(call, "id")},
+          {"type", "function"},
+          {"function",
+           json::object{{"name", json::string_or(call, "name")}, {"arguments", json::string_or(call, "arguments")}}}};
+}
+
 EngineEntry read_engine(const json::object& answer) {
   auto out = read_known<EngineEntry>(answer);
   // The error may be told as text or as an error object.
@@ -68,8 +78,9 @@ ChatOutput read_chat(const json::object& answer) {
   ChatOutput out;
   read_generation_into(answer, out);
   std::vector<json::object> calls;
-  each_object(answer, "tool_calls", [&calls](const json::object& call) { calls.push_back(call); });
+  each_object(answer, "tool_calls", [&calls](const json::object& call) { calls.push_back(openai_call(call)); });
   if (!calls.empty()) out.tool_calls = std::move(calls);
+  if (const auto reasoning = json::string_or(answer, "reasoning"); !reasoning.empty()) out.reasoning = reasoning;
   return out;
 }
 
@@ -91,12 +102,28 @@ EmbedOutput read_embeddings(const json::object& answer) {
   return out;
 }
 
+RerankOutput read_ranking(const json::object& answer) {
+  RerankOutput out;
+  out.model = json::string_or(answer, "model");
+  each_object(answer, "results", [&out](const json::object& item) {
+    out.results.push_back({json::int_or(item, "index"), json::number_or(item, "relevance_score")});
+  });
+  std::ranges::sort(out.results, {}, [](const auto& one) { return std::pair(-one.relevance_score, one.index); });
+  out.usage = read_part<EmbedUsage>(answer, "usage");
+  return out;
+}
+
+TokenizeOutput read_tokens(const json::object& answer) {
+  return read_known<TokenizeOutput>(answer);
+}
+
 ModelEntry read_model(const json::object& answer) {
   return read_known<ModelEntry>(answer);
 }
 
 ModelList read_model_list(const json::object& answer) {
   ModelList out;
+  if (const auto chosen = json::string_or(answer, "default"); !chosen.empty()) out.default_model = chosen;
   each_object(answer, "models", [&out](const json::object& model) { out.models.push_back(read_model(model)); });
   if (const auto* aliases = object_in(answer, "aliases")) {
     for (const auto& alias : *aliases) {
@@ -120,10 +147,15 @@ UnloadOutput read_unload(const json::object& answer) {
   return read_known<UnloadOutput>(answer);
 }
 
+EngineList read_engines(const json::object& answer) {
+  EngineList out;
+  each_object(answer, "engines", [&out](const json::object& engine) { out.engines.push_back(read_engine(engine)); });
+  return out;
+}
+
 StatusOutput read_status(const json::object& status, const json::object& engines) {
   StatusOutput out = read_known<StatusOutput>(status);
-  out.engines.clear();
-  each_object(engines, "engines", [&out](const json::object& engine) { out.engines.push_back(read_engine(engine)); });
+  out.engines = read_engines(engines).engines;
   return out;
 }
 

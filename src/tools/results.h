@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "json/fields.h"
+#include "tools/agent_loop.h"
 
 // What the tools give back: the table of each struct is the tool's output schema and writes its structured content, so
 // the two cannot differ. Members that the gateway did not tell are left out; nothing is ever null.
@@ -27,6 +28,8 @@ struct GenerateOutput {
 
 struct ChatOutput : GenerateOutput {
   std::optional<std::vector<json::object>> tool_calls;
+  std::optional<std::string> reasoning;
+  std::optional<std::vector<ToolCallMade>> tool_calls_made;  // with use_tools
 };
 
 struct EmbedUsage {
@@ -39,6 +42,23 @@ struct EmbedOutput {
   std::int64_t dimensions = 0;
   std::vector<std::vector<double>> embeddings;
   EmbedUsage usage;
+};
+
+struct RankedDocument {
+  std::int64_t index = 0;
+  double relevance_score = 0;
+};
+
+struct RerankOutput {
+  std::string model;
+  std::vector<RankedDocument> results;
+  EmbedUsage usage;
+};
+
+struct TokenizeOutput {
+  std::string model;
+  std::int64_t count = 0;
+  std::optional<std::vector<std::int64_t>> tokens;
 };
 
 struct ModelEntry {
@@ -62,6 +82,7 @@ struct ModelEntry {
 struct ModelList {
   std::vector<ModelEntry> models;
   std::map<std::string, std::string> aliases;
+  std::optional<std::string> default_model;
 };
 
 struct ModelInfo {
@@ -86,6 +107,12 @@ struct UnloadOutput {
   std::string state;
 };
 
+struct RemoveOutput {
+  std::string model;
+  bool removed = false;
+  std::optional<std::string> reason;
+};
+
 struct EngineEntry {
   std::string model;
   std::string state;
@@ -98,6 +125,10 @@ struct EngineEntry {
   std::optional<std::int64_t> memory_bytes;
   std::optional<std::int64_t> restarts;
   std::optional<double> idle_s;
+};
+
+struct EngineList {
+  std::vector<EngineEntry> engines;
 };
 
 struct MemoryStatus {
@@ -123,15 +154,24 @@ struct StatusOutput {
   std::vector<EngineEntry> engines;
 };
 
+struct HelpOutput {
+  std::string topic;
+  std::string text;
+  std::vector<std::string> topics;
+};
+
 // From the gateway's answers. Members that are missing or of another type than ours stay unset.
 GenerateOutput read_generation(const json::object& answer);
 ChatOutput read_chat(const json::object& answer);
 EmbedOutput read_embeddings(const json::object& answer);
+RerankOutput read_ranking(const json::object& answer);  // the best first
+TokenizeOutput read_tokens(const json::object& answer);
 ModelEntry read_model(const json::object& answer);
 ModelList read_model_list(const json::object& answer);
 ModelInfo read_model_info(const json::object& answer);
 LoadOutput read_load(const json::object& answer);
 UnloadOutput read_unload(const json::object& answer);
+EngineList read_engines(const json::object& answer);
 StatusOutput read_status(const json::object& status, const json::object& engines);
 
 }  // namespace llm::tools
@@ -191,4 +231,28 @@ struct llm::json::Fields<llm::tools::CpuStatus> {
 template <>
 struct llm::json::Fields<llm::tools::StatusOutput> {
   static const Table<tools::StatusOutput>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::RankedDocument> {
+  static const Table<tools::RankedDocument>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::RerankOutput> {
+  static const Table<tools::RerankOutput>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::TokenizeOutput> {
+  static const Table<tools::TokenizeOutput>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::RemoveOutput> {
+  static const Table<tools::RemoveOutput>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::EngineList> {
+  static const Table<tools::EngineList>& table();
+};
+template <>
+struct llm::json::Fields<llm::tools::HelpOutput> {
+  static const Table<tools::HelpOutput>& table();
 };

@@ -13,6 +13,11 @@ Task<Result<void>> generate(Call& call) {
   });
 }
 
+Task<Result<void>> tokenize(Call& call) {
+  auto models = call.models();
+  co_return co_await answer(call, co_await models.tokenize(call.body, nullptr, call.exchange.cancelled()));
+}
+
 Task<Result<void>> list_models(Call& call) {
   auto models = call.models();
   co_return co_await answer(call, co_await models.list_models());

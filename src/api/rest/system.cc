@@ -9,6 +9,11 @@ Task<Result<void>> engines(Call& call) {
   co_return co_await answer(call, co_await models.engines());
 }
 
+Task<Result<void>> engine_logs(Call& call) {
+  auto models = call.models();
+  co_return co_await answer(call, co_await models.engine_logs(call.name));
+}
+
 Task<Result<void>> status(Call& call) {
   auto models = call.models();
   co_return co_await answer(call, co_await models.status());

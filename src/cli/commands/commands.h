@@ -26,6 +26,10 @@ Result<int> run_command(CommandContext& context, const UnloadArguments& argument
 Result<int> run_command(CommandContext& context, const StatusArguments& arguments);
 Result<int> run_command(CommandContext& context, const StopArguments& arguments);
 
+// install.cc: this program in the configuration of MCP clients
+Result<int> run_command(CommandContext& context, const InstallArguments& arguments);
+Result<int> run_command(CommandContext& context, const UninstallArguments& arguments);
+
 // setup.cc
 Result<int> run_command(CommandContext& context, const DoctorArguments& arguments);
 Result<int> run_command(CommandContext& context, const ConfigArguments& arguments);

@@ -1,0 +1,39 @@
+#include "inference/default_model.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace llm::inference {
+namespace {
+
+std::vector<std::string> loaded_models(const engines::Supervisor& supervisor) {
+  auto reports = supervisor.report();
+  std::erase_if(reports, [](const auto& report) { return report.status.state != engines::EngineState::kReady; });
+  std::ranges::sort(reports, {}, [](const auto& report) { return std::pair(report.idle_ms, report.key); });
+  std::vector<std::string> keys;
+  for (auto& report : reports) keys.push_back(std::move(report.key));
+  return keys;
+}
+
+}  // namespace
+
+engines::EngineMode mode_of(Operation operation) {
+  switch (operation) {
+    case Operation::kEmbedding:
+      return engines::EngineMode::kEmbedding;
+    case Operation::kRerank:
+      return engines::EngineMode::kRerank;
+    default:
+      return engines::EngineMode::kGeneration;
+  }
+}
+
+Task<Result<std::shared_ptr<const router::CatalogueEntry>>> resolve_model(router::Catalogue& catalogue,
+                                                                          const engines::Supervisor& supervisor,
+                                                                          std::string name, engines::EngineMode mode) {
+  router::DefaultChoice choice{.mode = mode};
+  if (name.empty()) choice.loaded = loaded_models(supervisor);
+  co_return co_await catalogue.resolve(std::move(name), std::move(choice));
+}
+
+}  // namespace llm::inference

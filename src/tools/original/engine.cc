@@ -1,0 +1,143 @@
+// llm_engine and llm_gpu.
+#include <utility>
+
+#include "tools/original/arguments.h"
+#include "tools/original/model_work.h"
+#include "tools/original/original_tools.h"
+#include "tools/results.h"
+
+namespace llm::tools::original {
+namespace {
+
+Task<Result<Answer>> status(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  // What is asked about has to be there; the answer of the list is not needed.
+  auto known = co_await list(context, arguments.engine, "/engine", call);
+  if (!known) co_return fail(std::move(known.error()));
+  const auto api = context.tools.api(call);
+  auto answer = co_await api->engines();
+  if (!answer) co_return fail(std::move(answer.error()));
+  EngineList output = read_engines(*answer);
+  if (arguments.model && !arguments.model->empty()) {
+    std::erase_if(output.engines, [&](const EngineEntry& engine) { return engine.model != *arguments.model; });
+  }
+  const auto ready = std::ranges::count(output.engines, "ready", &EngineEntry::state);
+  co_return Answer{fmt::format("{} engines, {} ready", output.engines.size(), ready), json::encode(output)};
+}
+
+// The engine that is meant is one that this gateway can work with.
+Task<Result<Answer>> checked(OriginalContext context, std::string engine, mcp::ToolCall call) {
+  co_return co_await list(std::move(context), std::move(engine), "/engine", std::move(call));
+}
+
+Task<Result<Answer>> start(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  auto known = co_await checked(context, arguments.engine, call);
+  if (!known) co_return fail(std::move(known.error()));
+  co_return co_await load(std::move(context), std::move(arguments.model), std::move(call));
+}
+
+Task<Result<Answer>> stop(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  auto known = co_await checked(context, arguments.engine, call);
+  if (!known) co_return fail(std::move(known.error()));
+  if (arguments.model && !arguments.model->empty()) {
+    co_return co_await unload(std::move(context), std::move(arguments.model), std::move(call));
+  }
+  co_return co_await unload_idle(std::move(context), std::move(call));
+}
+
+Task<Result<Answer>> list_models(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  co_return co_await checked(std::move(context), std::move(arguments.engine), std::move(call));
+}
+
+Task<Result<Answer>> unload_model(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  auto known = co_await checked(context, arguments.engine, call);
+  if (!known) co_return fail(std::move(known.error()));
+  co_return co_await unload(std::move(context), std::move(arguments.model), std::move(call));
+}
+
+Task<Result<json::array>> gpus_of(OriginalContext context, mcp::ToolCall call) {
+  const auto api = context.tools.api(call);
+  auto answer = co_await api->status();
+  if (!answer) co_return fail(std::move(answer.error()));
+  const json::value* gpus = json::find(*answer, "gpus");
+  co_return gpus != nullptr && gpus->is_array() ? gpus->get_array() : json::array();
+}
+
+constexpr std::string_view kNoGpu = "there is no GPU that the gateway can use; models run on the processor";
+
+Task<Result<Answer>> gpu_status(OriginalContext context, GpuArguments arguments, mcp::ToolCall call) {
+  auto gpus = co_await gpus_of(std::move(context), std::move(call));
+  if (!gpus) co_return fail(std::move(gpus.error()));
+  if (gpus->empty()) co_return Answer{std::string(kNoGpu), {{"gpus", json::array()}}};
+  if (static_cast<std::size_t>(arguments.gpu_id) >= gpus->size()) {
+    co_return fail(ErrorCode::kNotFound, fmt::format("there are GPUs 0 to {}", gpus->size() - 1), "/gpu_id");
+  }
+  const json::value gpu = gpus->at(static_cast<std::size_t>(arguments.gpu_id));
+  co_return Answer{fmt::format("GPU {} of {}", arguments.gpu_id, gpus->size()),
+                   {{"gpu", gpu}, {"gpus", std::move(*gpus)}}};
+}
+
+Task<Result<Answer>> gpu_health(OriginalContext context, GpuArguments, mcp::ToolCall call) {
+  auto gpus = co_await gpus_of(std::move(context), std::move(call));
+  if (!gpus) co_return fail(std::move(gpus.error()));
+  const bool none = gpus->empty();
+  co_return Answer{none ? std::string(kNoGpu) : fmt::format("{} GPUs are in use", gpus->size()),
+                   {{"healthy", true}, {"gpus", std::move(*gpus)}}};
+}
+
+Task<Result<Answer>> clear_memory(OriginalContext context, GpuArguments, mcp::ToolCall call) {
+  co_return co_await unload_idle(std::move(context), std::move(call));
+}
+
+Task<Result<Answer>> optimize(OriginalContext, GpuArguments, mcp::ToolCall) {
+  co_return fail(ErrorCode::kUnsupported,
+                 "there is nothing to optimise by hand: the gateway reckons each model's memory before it loads it and "
+                 "unloads idle ones to make room; clear_memory unloads all idle ones now",
+                 "/operation");
+}
+
+using permission::kModelsRead;
+using permission::kModelsWrite;
+
+constexpr Operation<EngineArguments> kEngineOperations[] = {
+    {"status", "what each engine is doing (the default)", kModelsRead, status},
+    {"start", "load a model (model)", kModelsWrite, start},
+    {"stop", "unload a model (model), or all that are idle", kModelsWrite, stop},
+    {"list_models", "models an engine can run", kModelsRead, list_models},
+    {"load_model", "load a model (model)", kModelsWrite, start},
+    {"unload_model", "unload a model (model)", kModelsWrite, unload_model},
+};
+
+constexpr Operation<GpuArguments> kGpuOperations[] = {
+    {"get_status", "one GPU in numbers (gpu_id)", kModelsRead, gpu_status},
+    {"get_health", "are the GPUs usable?", kModelsRead, gpu_health},
+    {"clear_memory", "unload all models that are idle", kModelsWrite, clear_memory},
+    {"optimize", "not needed here", kModelsWrite, optimize},
+};
+
+constexpr mcp::ToolHints kHints{.read_only = false, .destructive = true, .idempotent = true, .open_world = false};
+
+}  // namespace
+
+Result<void> add_engine(mcp::Server& server, const ToolContext& context) {
+  auto added = add_portmanteau<EngineArguments>(
+      server, context,
+      {{.name = "llm_engine",
+        .title = "Engines",
+        .description = "The processes that run the models: one for each that is loaded.",
+        .hints = kHints,
+        .picture = Picture::kModel,
+        .span = Span::kLong},
+       {"llm_engine_tool", "llm_engine_control_tool", "llm_engine_status_tool"}},
+      kEngineOperations);
+  if (!added) return added;
+  return add_portmanteau<GpuArguments>(server, context,
+                                       {{.name = "llm_gpu",
+                                         .title = "GPUs",
+                                         .description = "The GPUs of this machine and their memory.",
+                                         .hints = kHints,
+                                         .picture = Picture::kStatus},
+                                        {"llm_gpu_tool", "llm_gpu_tool_portmanteau"}},
+                                       kGpuOperations);
+}
+
+}  // namespace llm::tools::original
