@@ -11,7 +11,7 @@ from harness import PROGRAM, alive, wait_until
 from mcp_lines import Stdio
 
 TOOLS = {"llm_generate", "llm_chat", "llm_embed", "llm_list_models", "llm_model_info", "llm_load_model",
-         "llm_unload_model", "llm_pull_model", "llm_status"}
+         "llm_unload_model", "llm_pull_model", "llm_status", "llm_rerank", "llm_tokenize", "llm_help"}
 MODERN = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
 
 

@@ -94,7 +94,7 @@ TEST(CompletionScript, ZshAndFishNameEveryCommandAndOption) {
     EXPECT_THAT(fish, HasSubstr("-a " + command.name + " -d '"));
     for (const ArgumentSpec& argument : command.arguments) {
       if (argument.positional) continue;
-      EXPECT_THAT(zsh, HasSubstr("'" + argument.names.back() + "["));
+      EXPECT_THAT(zsh, HasSubstr(argument.names.back() + "["));
       EXPECT_THAT(fish, HasSubstr(" -l " + argument.names.back().substr(2)));
     }
   }

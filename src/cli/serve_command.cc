@@ -82,6 +82,7 @@ class Presence {
       fmt::print(stderr, "  metrics        {}/metrics\n", url_);
     }
     fmt::print(stderr, "  Unix socket    {}\n", socket_path_.string());
+    if (!url_.empty()) fmt::print(stderr, "  MCP (HTTP)     {}/mcp\n", url_);
     fmt::print(stderr, "  MCP (stdio)    {{\"command\": \"{}\", \"args\": [\"stdio\"]}}\n", program_path().string());
     fmt::print(stderr,
                "Try:\n  curl -s {}{}/api/v1/generate -H 'content-type: application/json' -d "

@@ -99,7 +99,7 @@ TEST_F(Stdio, AnswersWithoutAGatewayAndSaysWhyThereIsNone) {
   run([this] {
     EXPECT_THAT(initialize(), HasSubstr("llm-mcp"));
     EXPECT_TRUE(ask("ping").contains("result"));
-    EXPECT_EQ(ask("tools/list").at("result").at("tools").as_array().size(), 9U);
+    EXPECT_EQ(ask("tools/list").at("result").at("tools").as_array().size(), 12U);
     EXPECT_THAT(call("llm_status"), AllOf(HasSubstr("error: "), HasSubstr("/nowhere/llm-mcp")));
   });
 }

@@ -132,6 +132,33 @@ TEST_F(ModelTools, ChatGivesToolCallsInTheOpenAiForm) {
   EXPECT_EQ(result.structured.at("reasoning"), "hm");
 }
 
+TEST_F(ModelTools, ChatLetsTheModelRunBridgedTools) {
+  mcp::Tool bridged{.name = "fs_read",
+                    .input_schema = parsed(R"({"type":"object"})"),
+                    .handler = [](mcp::ToolCall) -> Task<Result<mcp::ToolResult>> {
+                      co_return mcp::ToolResult{.text = "forty-two"};
+                    }};
+  ASSERT_TRUE(server_->tools().replace("fs", {bridged}));
+  listening_ = true;
+  api_.generated = {parsed(R"({"model":"m","text":"","finish_reason":"tool_calls","tool_calls":[{"id":"c0",)"
+                           R"("name":"fs_read","arguments":"{\"path\":\"/a\"}"}]})"),
+                    parsed(kGenerated)};
+  const auto result = call("llm_chat", R"({"use_tools":["*"],"messages":[{"role":"user","content":"Read it."}]})");
+  EXPECT_EQ(result.text, "Hello");
+  const auto& made = result.structured.at("tool_calls_made").as_array();
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_EQ(made[0].at("name"), "fs_read");
+  EXPECT_EQ(made[0].at("result"), "forty-two");
+  EXPECT_THAT(messages_, testing::Contains("running fs_read"));
+  EXPECT_THAT(api_.calls.at(0), testing::Not(testing::HasSubstr("use_tools")));
+  EXPECT_THAT(api_.calls.at(1), testing::HasSubstr("forty-two"));
+
+  EXPECT_EQ(refused("llm_chat", R"({"use_tools":["*"],"tools":[],"messages":[{"role":"user","content":"x"}]})").pointer,
+            "/use_tools");
+  EXPECT_EQ(refused("llm_chat", R"({"use_tools":["nosuch"],"messages":[{"role":"user","content":"x"}]})").code,
+            ErrorCode::kNotFound);
+}
+
 TEST_F(ModelTools, ChatTakesAResponseFormat) {
   api_.answers.generate = parsed(kGenerated);
   constexpr std::string_view kMessages = R"({"messages":[{"role":"user","content":"Hi"}],)";
