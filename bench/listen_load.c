@@ -4,8 +4,8 @@
 //   listen_load --port N [--connections 10000] [--path /mcp] [--header "Name: value"]… --body TEXT --match TEXT
 //
 // Each connection sends one POST and waits for an event; then all are held. Prints a line of JSON when every stream
-// has had its first event (connections, errors, seconds). After that, for each line on standard input: waits until every
-// stream has got bytes with --match in them since the line was read, and prints when that was, in seconds of
+// has had its first event (connections, errors, seconds). After that, for each line on standard input: waits until
+// every stream has got bytes with --match in them since the line was read, and prints when that was, in seconds of
 // CLOCK_MONOTONIC: first, last; and the bytes of all. Ends with its input.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,8 +24,8 @@ enum { kBuffer = 64 * 1024, kConnecting = 64, kTail = 128 };
 
 struct stream {
   int fd;
-  int seen;        // since the wave began
-  size_t tail;     // bytes of `last`: a match may be cut in two
+  int seen;     // since the wave began
+  size_t tail;  // bytes of `last`: a match may be cut in two
   char last[kTail];
 };
 
@@ -91,7 +91,8 @@ static void drain(const char* match) {
   struct epoll_event ready[512];
   for (int n; (n = epoll_wait(epoll_fd, ready, 512, 0)) > 0;) {
     for (int i = 0; i < n; ++i) {
-      if (!take(ready[i].data.ptr, match)) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ((struct stream*)ready[i].data.ptr)->fd, NULL);
+      if (!take(ready[i].data.ptr, match))
+        epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ((struct stream*)ready[i].data.ptr)->fd, NULL);
     }
   }
 }
@@ -118,13 +119,20 @@ int main(int argc, char** argv) {
   int port = 0;
   for (int i = 1; i + 1 < argc; i += 2) {
     const char *name = argv[i], *value = argv[i + 1];
-    if (!strcmp(name, "--port")) port = atoi(value);
-    else if (!strcmp(name, "--connections")) count = atoi(value);
-    else if (!strcmp(name, "--path")) path = value;
-    else if (!strcmp(name, "--body")) body = value;
-    else if (!strcmp(name, "--match")) match = value;
-    else if (!strcmp(name, "--header")) strcat(strcat(headers, value), "\r\n");
-    else return fprintf(stderr, "listen_load: unknown option %s\n", name), 2;
+    if (!strcmp(name, "--port"))
+      port = atoi(value);
+    else if (!strcmp(name, "--connections"))
+      count = atoi(value);
+    else if (!strcmp(name, "--path"))
+      path = value;
+    else if (!strcmp(name, "--body"))
+      body = value;
+    else if (!strcmp(name, "--match"))
+      match = value;
+    else if (!strcmp(name, "--header"))
+      strcat(strcat(headers, value), "\r\n");
+    else
+      return fprintf(stderr, "listen_load: unknown option %s\n", name), 2;
   }
   if (strlen(match) > kTail) return fprintf(stderr, "listen_load: --match is too long\n"), 2;
   struct rlimit files;
@@ -155,8 +163,8 @@ int main(int argc, char** argv) {
     printf("{\"ready\":true}\n");  // what is sent from now on counts
     fflush(stdout);
     wait_for(count, match);
-    printf("{\"first\":%.6f,\"last\":%.6f,\"bytes\":%llu,\"errors\":%d}\n", first_at, last_at, (unsigned long long)bytes,
-           errors);
+    printf("{\"first\":%.6f,\"last\":%.6f,\"bytes\":%llu,\"errors\":%d}\n", first_at, last_at,
+           (unsigned long long)bytes, errors);
     fflush(stdout);
   }
   return 0;

@@ -132,7 +132,8 @@ static void check(const char* text) {
   if (strstr(text, "\"result\"") && !strstr(text, "\"isError\":true")) return;
   if (errors++ == 0) {
     size_t at = 0;
-    for (; *text && at + 2 < sizeof first_error; ++text) first_error[at++] = *text == '"' || *text == '\\' ? '\'' : *text;
+    for (; *text && at + 2 < sizeof first_error; ++text)
+      first_error[at++] = *text == '"' || *text == '\\' ? '\'' : *text;
   }
 }
 
@@ -145,7 +146,9 @@ static void await(struct server* s, int64_t id) {
   }
 }
 
-static void say(struct server* s, const char* text) { put(s, text, strlen(text)); }
+static void say(struct server* s, const char* text) {
+  put(s, text, strlen(text));
+}
 
 static const char kMeta[] =
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientInfo\":"
@@ -154,12 +157,14 @@ static const char kMeta[] =
 static void open_session(struct server* s) {
   if (modern) {
     char text[600];
-    snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"server/discover\",\"params\":{%s}}\n", kMeta);
+    snprintf(text, sizeof text, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"server/discover\",\"params\":{%s}}\n",
+             kMeta);
     say(s, text);
     return await(s, 0);
   }
-  say(s, "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\","
-         "\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}\n");
+  say(s,
+      "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":\"2025-11-25\","
+      "\"capabilities\":{},\"clientInfo\":{\"name\":\"bench\",\"version\":\"1\"}}}\n");
   await(s, 0);
   say(s, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}\n");
 }
@@ -265,27 +270,40 @@ int main(int argc, char** argv) {
   int i = 1;
   for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
     const char *name = argv[i], *value = argv[i + 1];
-    if (!strcmp(name, "--era")) modern = !strcmp(value, "modern");
-    else if (!strcmp(name, "--starts")) starts = strtoul(value, NULL, 10);
-    else if (!strcmp(name, "--warm-up")) warm_up = strtoul(value, NULL, 10);
-    else if (!strcmp(name, "--sequential")) one_by_one = strtoul(value, NULL, 10);
-    else if (!strcmp(name, "--pipelined")) in_window = strtoul(value, NULL, 10);
-    else if (!strcmp(name, "--window")) window = strtoul(value, NULL, 10);
-    else if (!strcmp(name, "--server-core")) server_core = atoi(value);
-    else if (!strcmp(name, "--tool")) tool = value;
-    else if (!strcmp(name, "--method")) method = value;
-    else if (!strcmp(name, "--arguments")) tool_arguments = value;
-    else return fprintf(stderr, "stdio_load: unknown option %s\n", name), 2;
+    if (!strcmp(name, "--era"))
+      modern = !strcmp(value, "modern");
+    else if (!strcmp(name, "--starts"))
+      starts = strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--warm-up"))
+      warm_up = strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--sequential"))
+      one_by_one = strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--pipelined"))
+      in_window = strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--window"))
+      window = strtoul(value, NULL, 10);
+    else if (!strcmp(name, "--server-core"))
+      server_core = atoi(value);
+    else if (!strcmp(name, "--tool"))
+      tool = value;
+    else if (!strcmp(name, "--method"))
+      method = value;
+    else if (!strcmp(name, "--arguments"))
+      tool_arguments = value;
+    else
+      return fprintf(stderr, "stdio_load: unknown option %s\n", name), 2;
   }
   if (i + 1 >= argc) return fprintf(stderr, "stdio_load: which command?\n"), 2;
   command = argv + i + 1;
   signal(SIGPIPE, SIG_IGN);
   char called[4096] = "";
-  if (tool) snprintf(called, sizeof called, "\"name\":\"%s\",\"arguments\":%s%s", tool, tool_arguments, modern ? "," : "");
+  if (tool)
+    snprintf(called, sizeof called, "\"name\":\"%s\",\"arguments\":%s%s", tool, tool_arguments, modern ? "," : "");
   snprintf(before_id, sizeof before_id, "{\"jsonrpc\":\"2.0\",\"id\":");
   after_size = (size_t)snprintf(after_id, sizeof after_id, ",\"method\":\"%s\",\"params\":{%s%s}}\n", method, called,
                                 modern ? kMeta : "");
-  if (window * (after_size + sizeof before_id) > kInPipe) return fprintf(stderr, "stdio_load: the window is too wide\n"), 2;
+  if (window * (after_size + sizeof before_id) > kInPipe)
+    return fprintf(stderr, "stdio_load: the window is too wide\n"), 2;
 
   printf("{\"first_ms\":[");
   for (size_t n = 0; n < starts; ++n) {
@@ -312,10 +330,11 @@ int main(int argc, char** argv) {
   const double seconds = pipelined(&s, in_window, window, 10000000, times);
   const double window_us = (double)(cpu_ns(s.pid) - cpu) / 1000 / (double)(in_window ? in_window : 1);
   qsort(times, in_window, sizeof *times, compare);
-  printf(",\"calls_per_second\":%.0f,\"cpu_us\":%.3f,\"window_p50_us\":%.2f,\"window_p99_us\":%.2f,\"rss_after_mib\":%.2f,"
-         "\"reply_bytes\":%zu,\"errors\":%zu,\"first_error\":\"%s\"}\n",
-         (double)in_window / seconds, window_us, percentile_us(times, in_window, .5), percentile_us(times, in_window, .99),
-         memory_mib(s.pid, "Rss:"), longest, errors, first_error);
+  printf(
+      ",\"calls_per_second\":%.0f,\"cpu_us\":%.3f,\"window_p50_us\":%.2f,\"window_p99_us\":%.2f,\"rss_after_mib\":%.2f,"
+      "\"reply_bytes\":%zu,\"errors\":%zu,\"first_error\":\"%s\"}\n",
+      (double)in_window / seconds, window_us, percentile_us(times, in_window, .5), percentile_us(times, in_window, .99),
+      memory_mib(s.pid, "Rss:"), longest, errors, first_error);
   stop(&s);
   return 0;
 }

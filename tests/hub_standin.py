@@ -8,6 +8,8 @@ its two ports: {"port": P, "cdn_port": C}. Both listen on 127.0.0.1; the second 
 redirects to (another origin).
 
     GET /api/models/O/R/revision/REV?blobs=true   list of files with sizes and SHA-256
+    GET /api/models?search=S&author=A&limit=N     the repositories whose names fit
+    GET /api/whoami-v2                            {"name": "tester"}
     GET /O/R/resolve/REV/FILE                     302 to the storage, with X-Linked-Etag (the SHA-256)
     GET /files/O/R/FILE                           the file itself, no redirect, ETag but no SHA-256
     GET /_set?KEY=VALUE&...                       changes the behaviour (below); answers the settings as JSON
@@ -94,6 +96,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                                    "if_range": self.headers.get("If-Range", "")})
         if self.server.server_address[1] == self.state.ports[0] and not self.allowed():
             return None
+        if parts in (["api", "models"], ["api", "whoami-v2"]):
+            return self.search(dict(urllib.parse.parse_qsl(url.query))) if parts[1] == "models" else self.whoami()
         if parts[0] == "api" and len(parts) >= 6 and parts[4] == "revision":
             return self.listing(parts[2], parts[3], parts[5])
         if len(parts) >= 5 and parts[2] == "resolve":
@@ -138,6 +142,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def digest(self, path):
         content = path.read_bytes() + (b"!" if self.state.number("wrong_hash") else b"")
         return hashlib.sha256(content).hexdigest()
+
+    def search(self, query):
+        found = [f"{folder.parent.name}/{folder.name}" for folder in sorted(self.state.root.glob("*/*")) if folder.is_dir()]
+        found = [name for name in found if query.get("search", "").lower() in name.lower()]
+        found = [name for name in found if query.get("author") in (None, name.split("/")[0])]
+        return self.answer(200, [{"id": name, "downloads": 1} for name in found[:int(query.get("limit", 20))]])
+
+    def whoami(self):
+        return self.answer(200, {"name": "tester"})
 
     def listing(self, owner, repo, revision):
         folder = self.state.root / owner / repo

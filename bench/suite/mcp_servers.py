@@ -25,8 +25,8 @@ class Tool:
 
 
 ECHO = Tool("echo", {"message": "hello"})
-# The product's one tool that asks nobody: arguments and answer checked against schemas, an answer of 1.3 KB.
-HELP = Tool("llm_help", {"topic": "errors"})
+# The product's one tool that asks nobody, with its shortest topic: arguments and answer are checked against schemas.
+HELP = Tool("llm_help", {"topic": "vectors"})
 # The fixture's echo: one required string, as the SDK's.
 FIXTURE_ECHO = Tool("test_x_mcp_header", {"region": "hello"}, ("Mcp-Param-Region: hello",))
 

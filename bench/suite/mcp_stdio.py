@@ -70,21 +70,27 @@ def run(work, sdk, arguments, targets):
             keep(name, "ping", client.run(command, environment, None, "legacy", 0, int(4000 * scale), int(calls * scale),
                                           int(calls * scale) // 20))
         command, _, environment, calls = servers.all["llm-mcp"]
-        keep("llm-mcp", "list", client.run(command, environment, LIST, "legacy", 0, int(500 * scale), int(10_000 * scale), 100))
+        keep("llm-mcp", "list", client.run(command, environment, LIST, "legacy", 0, int(500 * scale),
+                                           int(10_000 * scale), 100))
         measure.note(f"mcp stdio: round {number + 1} of {arguments.rounds}, "
                      f"{results['llm-mcp', 'modern'][-1]['cpu_us']:.1f} us a call")
     show(servers, results, targets)
 
 
-ROWS = {("modern", "first_ms"): "exec to the first reply (server/discover), ms", ("legacy", "first_ms"): "the same (initialize), ms",
+ROWS = {("modern", "first_ms"): "exec to the first reply (server/discover), ms",
+        ("legacy", "first_ms"): "the same (initialize), ms",
         ("modern", "p50_us"): "round trip of a tool call, p50, us", ("modern", "p99_us"): "the same, p99, us",
         ("modern", "above_us"): "the same, p50, above the floor, us",
         ("modern", "sequential_cpu_us"): "CPU per call, one at a time, us",
-        ("modern", "calls_per_second"): f"calls per second, {WINDOW} in flight", ("modern", "cpu_us"): "CPU per call of those, us",
-        ("legacy", "calls_per_second"): "calls per second, session of 2025-11-25", ("legacy", "cpu_us"): "CPU per call of those, us",
+        ("modern", "calls_per_second"): f"calls per second, {WINDOW} in flight",
+        ("modern", "cpu_us"): "CPU per call of those, us",
+        ("legacy", "calls_per_second"): "calls per second, session of 2025-11-25",
+        ("legacy", "cpu_us"): "CPU per call of those, us",
         ("legacy", "p50_us"): "round trip, session of 2025-11-25, p50, us",
-        ("ping", "cpu_us"): f"CPU per ping, {WINDOW} in flight, us", ("ping", "sequential_cpu_us"): "CPU per ping, one at a time, us",
-        ("modern", "rss_mib"): "resident after tools/list, MiB", ("modern", "pss_mib"): "the same, shared pages shared out, MiB",
+        ("ping", "cpu_us"): f"CPU per ping, {WINDOW} in flight, us",
+        ("ping", "sequential_cpu_us"): "CPU per ping, one at a time, us",
+        ("modern", "rss_mib"): "resident after tools/list, MiB",
+        ("modern", "pss_mib"): "the same, shared pages shared out, MiB",
         ("modern", "rss_after_mib"): "resident after all calls, MiB", ("modern", "reply_bytes"): "bytes of a reply"}
 
 
@@ -112,7 +118,8 @@ def show(servers, results, targets):
         title = servers.titles[name] if name == "llm-mcp" else "llm-mcp stdio --standalone"
         targets.most(f"{title}: first reply", 10, value(name, "legacy", "first_ms"), "ms")
         targets.most(f"{title}: round trip p50 above the floor", 30, value(name, "modern", "above_us"), "us")
-        targets.least(f"{title}: calls per second, schemas checked", 80_000, value(name, "modern", "calls_per_second"), "/s")
+        targets.least(f"{title}: calls per second, schemas checked", 80_000, value(name, "modern", "calls_per_second"),
+                      "/s")
         targets.most(f"{title}: CPU per call, schemas checked", 10, value(name, "modern", "cpu_us"), "us")
     targets.most("llm-mcp stdio --standalone: resident before a model", 12, value("standalone", "modern", "rss_mib"), "MiB")
     targets.most("llm-mcp stdio: CPU per ping", 10, value("llm-mcp", "ping", "cpu_us"), "us")

@@ -79,7 +79,7 @@ class Table:
         self.rows = [list(header)]
 
     def add(self, *cells):
-        self.rows.append([cell if isinstance(cell, str) else f"{cell:.2f}" for cell in cells])
+        self.rows.append([cell if isinstance(cell, str) else f"{cell:.{0 if cell >= 1000 else 2}f}" for cell in cells])
 
     def show(self):
         widths = [max(len(row[i]) for row in self.rows) for i in range(len(self.rows[0]))]
@@ -96,10 +96,10 @@ class Targets:
         self.table = Table("Targets", "target", "limit", "measured", "measured / limit", "")
 
     def most(self, name, limit, measured, unit):
-        self.add(name, f"<= {limit:.3g} {unit}", measured, unit, measured / limit, measured <= limit)
+        self.add(name, f"<= {limit:g} {unit}", measured, unit, measured / limit, measured <= limit)
 
     def least(self, name, limit, measured, unit):
-        self.add(name, f">= {limit:.3g} {unit}", measured, unit, measured / limit, measured >= limit)
+        self.add(name, f">= {limit:g} {unit}", measured, unit, measured / limit, measured >= limit)
 
     def add(self, name, limit, measured, unit, ratio, met):
         self.table.add(name, limit, f"{measured:.4g} {unit}", f"{ratio:.2f}", "met" if met else "MISSED")

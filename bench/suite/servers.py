@@ -140,8 +140,8 @@ class Workplace:
 
 
 class Upstream:
-    def __init__(self, work):
-        self.process = work.spawn([work.compile("upstream"), "0"], CLIENT_CORE, stdout=subprocess.PIPE)
+    def __init__(self, work, core=CLIENT_CORE):
+        self.process = work.spawn([work.compile("upstream"), "0"], core, stdout=subprocess.PIPE)
         self.port = int(self.process.stdout.readline())
         self.pids = [self.process.pid]
 

@@ -41,8 +41,9 @@ McpService::McpService(const McpSettings& settings, Loop& home, const std::files
       background_(home.executor()) {}
 
 Result<std::unique_ptr<McpService>> McpService::build(const McpSettings& settings, tools::ModelApiSource source,
-                                                      Loop& home, const std::filesystem::path& tasks_dir,
-                                                      const EnvLookup& env, observe::Log& log) {
+                                                      tools::HubQuery hub, Loop& home,
+                                                      const std::filesystem::path& tasks_dir, const EnvLookup& env,
+                                                      observe::Log& log) {
   tools::BridgeMap bridges = settings.bridges;
   if (const auto urls = env("MCP_BRIDGE_URLS")) {
     if (auto added = tools::add_bridge_urls(bridges, *urls); !added) return fail(added.error());
@@ -57,7 +58,8 @@ Result<std::unique_ptr<McpService>> McpService::build(const McpSettings& setting
       tools::register_everything(server, {.api = source,
                                           .settings = {.toolsets = settings.toolsets,
                                                        .progress_interval = ms(settings.progress_interval),
-                                                       .task_after = ms(settings.task_after)}});
+                                                       .task_after = ms(settings.task_after)},
+                                          .hub = std::move(hub)});
   if (!registered) return fail(registered.error());
   service->watcher_ = std::make_unique<tools::ModelWatcher>(server, std::move(source), home);
   if (!bridges.empty()) {

@@ -14,6 +14,7 @@
 #include "tools/bridge.h"
 #include "tools/model_api_source.h"
 #include "tools/model_watcher.h"
+#include "tools/original/hub_query.h"
 
 namespace llm::cli {
 
@@ -24,8 +25,9 @@ class McpService {
   // `home` runs bridges, watchers and what is left of earlier tasks; one of the loops of `source`. Errors: a bridge
   // that MCP_BRIDGE_URLS describes wrongly. `log` outlives this.
   static Result<std::unique_ptr<McpService>> build(const McpSettings& settings, tools::ModelApiSource source,
-                                                   Loop& home, const std::filesystem::path& tasks_dir,
-                                                   const EnvLookup& env, observe::Log& log);
+                                                   tools::HubQuery hub, Loop& home,
+                                                   const std::filesystem::path& tasks_dir, const EnvLookup& env,
+                                                   observe::Log& log);
   McpService(const McpService&) = delete;
   McpService& operator=(const McpService&) = delete;
 

@@ -53,11 +53,13 @@ Result<int> run_command(CommandContext& context, const StdioArguments& arguments
       {.level = settings.observe.log_level, .format = settings.observe.log_format, .file = settings.observe.log_file});
   if (!log) return fail(std::move(log.error()));
   for (const std::string& warning : setup->config.warnings) (*log)->warn(warning);
-  return run_stdio_command({.standalone = arguments.standalone,
-                            .attach = attach_settings(context, setup->installation),
-                            .mcp = settings.mcp,
-                            .tasks_dir = setup->installation.data_dir / "tasks"},
-                           standalone_backend(settings, setup->installation, **log), **log);
+  return run_stdio_command(
+      {.standalone = arguments.standalone,
+       .attach = attach_settings(context, setup->installation),
+       .mcp = settings.mcp,
+       .hub = {.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token},
+       .tasks_dir = setup->installation.data_dir / "tasks"},
+      standalone_backend(settings, setup->installation, **log), **log);
 }
 
 // Requests have JSON Pointers, people have flags.

@@ -109,8 +109,8 @@ Result<void> run(const StdioOptions& options, const BackendFactory& standalone, 
     loop.post([gateway = attached.get()] { gateway->look(); });  // first of all, beside the client's first messages
     backend = std::move(attached);
   }
-  auto service = McpService::build(options.mcp, tools::same_model_api(backend->models()), loop, options.tasks_dir,
-                                   options.env, log);
+  auto service = McpService::build(options.mcp, tools::same_model_api(backend->models()), tools::hub_query(options.hub),
+                                   loop, options.tasks_dir, options.env, log);
   if (!service) return fail(std::move(service.error()));
   (*service)->start();
 

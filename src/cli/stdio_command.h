@@ -12,6 +12,7 @@
 #include "cli/attach.h"
 #include "cli/settings.h"
 #include "inference/model_api.h"
+#include "models/hub.h"
 #include "observe/log.h"
 
 namespace llm::cli {
@@ -34,6 +35,7 @@ struct StdioOptions {
   bool standalone = false;
   AttachSettings attach = {};  // without standalone
   McpSettings mcp = {};
+  models::PullSettings hub = {};         // where llm_huggingface looks
   std::filesystem::path tasks_dir = {};  // empty: tasks are forgotten when this ends
   EnvLookup env = process_environment();
   int in = STDIN_FILENO;

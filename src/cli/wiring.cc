@@ -138,8 +138,10 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
 
 Result<void> Gateway::make_mcp(const Settings& settings, const Installation& installation, const EnvLookup& env,
                                const std::vector<Loop*>& loops) {
-  auto service = McpService::build(settings.mcp, tools::local_model_apis(*backend_), *loops.front(),
-                                   installation.data_dir / "tasks", env, log_);
+  auto service = McpService::build(
+      settings.mcp, tools::local_model_apis(*backend_),
+      tools::hub_query({.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token}),
+      *loops.front(), installation.data_dir / "tasks", env, log_);
   if (!service) return fail(service.error());
   mcp_ = std::move(*service);
   mcp_http_ = std::make_unique<mcp::HttpEndpoint>(

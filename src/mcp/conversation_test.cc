@@ -121,6 +121,8 @@ TEST_P(Conversation, Holds) {
       example::add_all(server_);
     } else if (line == "! tools changed") {
       run([this] { server_.changes().announce({.kind = Change::Kind::kTools}); });
+    } else if (line.starts_with("! watchers ")) {
+      EXPECT_EQ(std::to_string(server_.changes().watchers().get().value), line.substr(11)) << "line " << number;
     } else if (line.starts_with("! updated ")) {
       run([&] { server_.changes().announce({.kind = Change::Kind::kResource, .subject = line.substr(10)}); });
     } else {

@@ -54,7 +54,7 @@ void Subscriptions::listen(const json::object& params, const Caller& caller, Rep
   append_strings(agreed, "resourceSubscriptions", filter.uris);
   append_strings(agreed, "taskIds", filter.tasks);
   notify(opened, "notifications/subscriptions/acknowledged", fmt::format(R"("notifications":{})", json::write(agreed)));
-  if (!filter.uris.empty()) opened.interest = server_.changes().interest();
+  if (filter.resources || !filter.uris.empty()) opened.interest = server_.changes().interest();
   std::string id = opened.to.id.json;
   open_.emplace(std::move(id), std::move(opened));
 }

@@ -39,7 +39,7 @@ class Subscriptions {
     ReplyTo to;
     Filter filter;
     std::string principal;
-    Changes::Interest interest = {};  // in the URIs
+    Changes::Interest interest = {};  // in the URIs and the list
   };
 
   Filter agree(const json::object& wanted, const Caller& caller) const;

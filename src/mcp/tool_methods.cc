@@ -178,11 +178,21 @@ void call_tool(const Server& server, Calls& calls, Origin origin, json::object& 
               });
 }
 
+// What an error has to say in structured form goes to the client only where it fits the output schema, as every
+// structure must.
+static void drop_unfit_structure(const RegisteredTool& tool, ToolResult& result) {
+  if (!result.is_error || result.structured.is_null()) return;
+  if (tool.output && tool.output->check(result.structured)) return;
+  if (result.text.empty() && result.content.empty()) result.text = write_repaired(result.structured);
+  result.structured = nullptr;
+}
+
 Round round_of(const Server& server, const RegisteredTool& tool, const Revision& revision, Result<ToolResult> result) {
   if (!result) return {.result = write_tool_error(server, revision, result.error())};
   if (result->refusal) return {.refusal = std::move(result->refusal)};
   if (result->input_required) return {.input_required = std::move(result->input_required)};
   if (auto refusal = check_tool_output(tool, *result)) return {.refusal = std::move(refusal)};
+  drop_unfit_structure(tool, *result);
   std::string text = write_tool_result(server, revision, *result);
   const std::size_t most = server.settings().max_message_bytes;
   constexpr std::size_t kEnvelope = 1024;  // what surrounds the result, with its id
@@ -221,9 +231,7 @@ std::string write_tool_result(const Server& server, const Revision& revision, co
     append_block(out, revision, block);
   }
   out.push_back(']');
-  // An error need not fit the output schema, so it has no structured form.
-  if (has_structure && !result.is_error && revision.structured_results &&
-      (revision.any_structure || result.structured.is_object())) {
+  if (has_structure && revision.structured_results && (revision.any_structure || result.structured.is_object())) {
     out.append(R"(,"structuredContent":)").append(structured);
   }
   if (result.is_error) out.append(R"(,"isError":true)");

@@ -13,6 +13,7 @@
 #include "async/task_group.h"
 #include "base/strings.h"
 #include "tools/name_pattern.h"
+#include "tools/results.h"
 
 namespace llm {
 
@@ -127,11 +128,12 @@ std::vector<WantedCall> take_calls(json::object& answer, std::int64_t turn) {
   json::value* list = answer.if_contains("tool_calls");
   if (list == nullptr || !list->is_array()) return calls;
   for (const json::value& entry : list->get_array()) {
-    const json::object* call = entry.if_object();
-    const json::value* function = call != nullptr ? json::find(*call, "function") : nullptr;
+    if (!entry.is_object()) continue;
+    const json::object call = openai_call(entry.get_object());
+    const json::value* function = json::find(call, "function");
     if (function == nullptr || !function->is_object()) continue;
     const json::value* arguments = json::find(function->get_object(), "arguments");
-    WantedCall wanted{.id = std::string(json::string_or(*call, "id")),
+    WantedCall wanted{.id = std::string(json::string_or(call, "id")),
                       .function = std::string(json::string_or(function->get_object(), "name")),
                       .arguments = "{}"};
     if (wanted.id.empty()) wanted.id = fmt::format("call_{}_{}", turn, calls.size() + 1);

@@ -50,15 +50,6 @@ void read_generation_into(const json::object& answer, GenerateOutput& out) {
   out.usage = read_part<Usage>(answer, "usage");
 }
 
-// The gateway tells calls as {id, name, arguments}; the conversation wants them back in the OpenAI form.
-json::object openai_call(const json::object& call) {
-  if (object_in(call, "function") != nullptr) return call;
-  return {{"id", json::string_or(call, "id")},
-          {"type", "function"},
-          {"function",
-           json::object{{"name", json::string_or(call, "name")}, {"arguments", json::string_or(call, "arguments")}}}};
-}
-
 EngineEntry read_engine(const json::object& answer) {
   auto out = read_known<EngineEntry>(answer);
   // The error may be told as text or as an error object.
@@ -67,6 +58,14 @@ EngineEntry read_engine(const json::object& answer) {
 }
 
 }  // namespace
+
+json::object openai_call(const json::object& call) {
+  if (object_in(call, "function") != nullptr) return call;
+  return {{"id", json::string_or(call, "id")},
+          {"type", "function"},
+          {"function",
+           json::object{{"name", json::string_or(call, "name")}, {"arguments", json::string_or(call, "arguments")}}}};
+}
 
 GenerateOutput read_generation(const json::object& answer) {
   GenerateOutput out;

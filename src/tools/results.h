@@ -163,6 +163,9 @@ struct HelpOutput {
 // From the gateway's answers. Members that are missing or of another type than ours stay unset.
 GenerateOutput read_generation(const json::object& answer);
 ChatOutput read_chat(const json::object& answer);
+// A call of an answer in the OpenAI form, whether it is told in that form or in the gateway's own {id, name,
+// arguments}.
+json::object openai_call(const json::object& call);
 EmbedOutput read_embeddings(const json::object& answer);
 RerankOutput read_ranking(const json::object& answer);  // the best first
 TokenizeOutput read_tokens(const json::object& answer);
