@@ -152,6 +152,15 @@ def test_a_stream_may_finish_within_the_drain_time(gateway):
     running.stop()
 
 
+def test_signals_up_to_the_last_moment_do_not_spoil_a_clean_stop(gateway):
+    """Service managers and people press again. Whenever that is, a gateway that stops in order ends with status 0."""
+    running = gateway(["tiny"])
+    running.load("tiny")
+    while running.process.poll() is None:
+        running.process.terminate()
+    running.stop()  # status 0, nothing left
+
+
 def test_one_load_however_many_ask(gateway):
     running = gateway(["tiny"])
     with concurrent.futures.ThreadPoolExecutor(20) as pool:

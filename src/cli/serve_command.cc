@@ -133,7 +133,9 @@ Task<std::string> wait_for_end(Gateway& gateway, Signals& signals, json::Duratio
 }
 
 Task<void> run_gateway(Gateway& gateway, const Settings& settings, observe::Log& log) {
-  Signals signals(gateway.control().executor(), SIGINT, SIGTERM);
+  // Never destroyed: that would give the signals their default back, and one that comes between here and the end of the
+  // process would make a clean stop look like a death by signal.
+  static Signals& signals = *new Signals(gateway.control().executor(), SIGINT, SIGTERM);
   const std::string reason = co_await wait_for_end(gateway, signals, settings.server.idle_exit);
   log.info("stopping", {{"reason", reason}, {"drain_ms", settings.server.drain_timeout.ms}});
   signals.cancel();
@@ -142,6 +144,7 @@ Task<void> run_gateway(Gateway& gateway, const Settings& settings, observe::Log&
     if (!error) hurry->cancel();  // the second Ctrl-C
   });
   co_await gateway.stop(std::chrono::milliseconds(settings.server.drain_timeout.ms), hurry->token());
+  signals.cancel();
 }
 
 int report(const Error& error) {
