@@ -25,10 +25,6 @@ mcp::ServerInfo server_info(std::string instance) {
           .instance = std::move(instance)};
 }
 
-std::chrono::milliseconds ms(json::Duration duration) {
-  return std::chrono::milliseconds(duration.ms);
-}
-
 }  // namespace
 
 McpService::McpService(const McpSettings& settings, Loop& home, const std::filesystem::path& tasks_dir,
@@ -54,18 +50,20 @@ Result<std::unique_ptr<McpService>> McpService::build(const McpSettings& setting
   server.set_tasks(&service->tasks_);
   // Only bridges change the list of tools; models come and go as resources.
   server.announce_changes(!bridges.empty(), false, true);
-  auto registered =
-      tools::register_everything(server, {.api = source,
-                                          .settings = {.toolsets = settings.toolsets,
-                                                       .progress_interval = ms(settings.progress_interval),
-                                                       .task_after = ms(settings.task_after)},
-                                          .hub = std::move(hub)});
+  auto registered = tools::register_everything(
+      server, {.api = source,
+               .settings = {.toolsets = settings.toolsets,
+                            .progress_interval = std::chrono::milliseconds(settings.progress_interval.ms),
+                            .task_after = std::chrono::milliseconds(settings.task_after.ms)},
+               .hub = std::move(hub)});
   if (!registered) return fail(registered.error());
   service->watcher_ = std::make_unique<tools::ModelWatcher>(server, std::move(source), home);
   if (!bridges.empty()) {
     service->bridges_ = std::make_unique<tools::Bridges>(
         home, bridges,
-        tools::BridgeOptions{.version = LLM_MCP_VERSION, .instance = instance, .task_after = ms(settings.task_after)},
+        tools::BridgeOptions{.version = LLM_MCP_VERSION,
+                             .instance = instance,
+                             .task_after = std::chrono::milliseconds(settings.task_after.ms)},
         env, server.tools(), log);
   }
   return service;

@@ -1,7 +1,7 @@
 #include "mcp/content.h"
 
-#include "mcp/base64.h"
 #include "mcp/icon.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 

@@ -4,8 +4,8 @@
 #include <charconv>
 #include <fmt/format.h>
 
-#include "mcp/base64.h"
 #include "mcp/calls.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 namespace {

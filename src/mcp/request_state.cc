@@ -8,7 +8,7 @@
 #include <span>
 
 #include "base/random.h"
-#include "mcp/base64.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 namespace {

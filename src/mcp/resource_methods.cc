@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "mcp/base64.h"
 #include "mcp/pages.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 namespace {

@@ -1,9 +1,9 @@
-#include "mcp/base64.h"
+#include "net/base64.h"
 
 #include <algorithm>
 #include <openssl/evp.h>
 
-namespace llm::mcp {
+namespace llm {
 namespace {
 
 const unsigned char* bytes_of(std::string_view text) {
@@ -58,4 +58,4 @@ std::optional<std::string> base64url_decode(std::string_view text) {
   return base64_decode(padded);
 }
 
-}  // namespace llm::mcp
+}  // namespace llm

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace llm::mcp {
+namespace llm {
 
 // RFC 4648 section 4, padded.
 std::string base64_encode(std::string_view bytes);
@@ -15,4 +15,4 @@ std::optional<std::string> base64_decode(std::string_view text);
 std::string base64url_encode(std::string_view bytes);
 std::optional<std::string> base64url_decode(std::string_view text);
 
-}  // namespace llm::mcp
+}  // namespace llm

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "base/strings.h"
+#include "net/base64.h"
 
 namespace llm::net {
 namespace {
@@ -47,14 +48,6 @@ std::uint8_t apply_mask(std::span<char> bytes, const WebSocketMask& key, std::ui
   }
   for (; at < bytes.size(); ++at) bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ turned[at & 7]);
   return static_cast<std::uint8_t>((key_at + bytes.size()) & 3);
-}
-
-std::string base64(std::span<const unsigned char> bytes) {
-  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int length =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()), bytes.data(), static_cast<int>(bytes.size()));
-  out.resize(static_cast<std::size_t>(length));
-  return out;
 }
 
 // Does a list header (RFC 9110, 5.6.1) name this token, in any of its fields, in any case?
@@ -303,13 +296,13 @@ std::string accept_key(std::string_view client_key) {
   unsigned length = 0;
   // SHA-1 is what the protocol demands here; it guards against confusion of protocols, not against attackers.
   if (EVP_Digest(text.data(), text.size(), digest.data(), &length, EVP_sha1(), nullptr) != 1) return {};
-  return base64({digest.data(), length});
+  return base64_encode({reinterpret_cast<const char*>(digest.data()), length});
 }
 
 std::string random_client_key() {
   std::array<unsigned char, 16> bytes;
   random_bytes(bytes);
-  return base64(bytes);
+  return base64_encode({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 std::expected<std::string, UpgradeRefusal> validate_upgrade(std::string_view method, int http_version,

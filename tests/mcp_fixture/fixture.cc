@@ -4,7 +4,7 @@
 
 #include "async/watch.h"
 #include "json/json.h"
-#include "mcp/base64.h"
+#include "net/base64.h"
 
 namespace llm::fixture {
 
@@ -58,13 +58,12 @@ std::string sampled(const mcp::Context& call, std::string_view key) {
 }
 
 std::string png() {
-  return mcp::base64_decode(
-             "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==")
+  return base64_decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==")
       .value();
 }
 
 std::string wav() {
-  return mcp::base64_decode("UklGRjQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YRAAAAAAAAAAAAAAAAAAAAAAAAAA").value();
+  return base64_decode("UklGRjQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YRAAAAAAAAAAAAAAAAAAAAAAAAAA").value();
 }
 
 Task<bool> pause(CancelToken cancel, std::chrono::milliseconds duration) {

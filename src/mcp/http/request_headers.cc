@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
-#include "mcp/base64.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 namespace {

@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "mcp/base64.h"
+#include "net/base64.h"
 
 namespace llm::mcp {
 namespace {
