@@ -6,7 +6,9 @@ import anyio.from_thread
 import fastmcp
 import mcp
 from fastmcp.client.transports import StdioTransport, StreamableHttpTransport
+from mcp.client.streamable_http import streamable_http_client
 from mcp.client.subscriptions import listen
+from mcp.shared._httpx_utils import create_mcp_http_client
 
 WAIT = 120  # seconds; only bounds a hang
 
@@ -19,7 +21,7 @@ class PythonClient:
     """`kind` is "mcp" or "fastmcp". The client lives in a thread of its own; `start` sends a command, `result` waits
     for its reply, `do` is both. Results are as JSON has them on the wire."""
 
-    def __init__(self, kind, era, stdio=None, url=None):
+    def __init__(self, kind, era, stdio=None, url=None, headers=None):
         self.kind, self.era = kind, era
         self.events = queue.Queue()
         self.early = []
@@ -28,16 +30,18 @@ class PythonClient:
         self.stack = contextlib.ExitStack()
         try:
             self.portal = self.stack.enter_context(anyio.from_thread.start_blocking_portal())
-            self.client = self.stack.enter_context(self.portal.wrap_async_context_manager(self._make(stdio, url)))
+            self.client = self.stack.enter_context(self.portal.wrap_async_context_manager(self._make(stdio, url, headers)))
         except BaseException:
             self.stack.close()
             raise
 
-    def _make(self, stdio, url):
+    def _make(self, stdio, url, headers):
         if self.kind == "mcp":
             server = mcp.StdioServerParameters(**stdio) if stdio else url
+            if headers:
+                server = streamable_http_client(url, http_client=create_mcp_http_client(headers=headers))
             return mcp.Client(server, mode=self.era, message_handler=self._heard)
-        transport = StdioTransport(**stdio, keep_alive=False) if stdio else StreamableHttpTransport(url)
+        transport = StdioTransport(**stdio, keep_alive=False) if stdio else StreamableHttpTransport(url, headers=headers)
         return fastmcp.Client(transport, mode=self.era, message_handler=self._heard)
 
     def __enter__(self):

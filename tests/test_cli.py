@@ -13,7 +13,8 @@ import tiny_gguf
 from harness import PROGRAM, alive, processes_naming, wait_until
 
 COMMANDS = ["serve", "stdio", "chat", "pull", "import", "list", "show", "rm", "alias", "ps", "load", "unload", "status",
-            "stop", "install", "uninstall", "doctor", "config", "completion", "version", "help"]
+            "stop", "install", "uninstall", "keys", "projects", "users", "roles", "usage", "audit", "doctor", "config",
+            "completion", "version", "help"]
 
 
 @pytest.fixture

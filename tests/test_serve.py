@@ -44,9 +44,9 @@ def test_two_gateways_in_two_homes(gateway):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
-def test_other_addresses_need_authentication(home, host):
+def test_other_addresses_need_an_admin_key(home, host):
     message = refused(home(), "--host", host, status=2)
-    assert "authentication" in message
+    assert "llm-mcp keys create" in message
     assert host in message
 
 

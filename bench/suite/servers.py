@@ -190,11 +190,13 @@ class Load:
         self.program = work.compile("load")
 
     def run(self, target, body, connections=1, requests=1000, stagger_us=0, core=CLIENT_CORE, spin=False,
-            path="/v1/chat/completions", headers=()):
-        """`target`: a port or the path of a Unix socket. The client's figures as a dictionary."""
+            path="/v1/chat/completions", headers=(), bearer=KEY):
+        """`target`: a port or the path of a Unix socket. `bearer`: None sends no Authorization. The client's figures as a
+        dictionary."""
         place = ["--unix", target] if isinstance(target, str) else ["--port", str(target)]
         command = [self.program, *place, "--connections", str(connections), "--requests", str(requests),
-                   "--stagger-us", str(stagger_us), "--spin", str(int(spin)), "--header", f"Authorization: Bearer {KEY}",
+                   "--stagger-us", str(stagger_us), "--spin", str(int(spin)),
+                   *(("--header", f"Authorization: Bearer {bearer}") if bearer else ()),
                    "--path", path, *(part for header in headers for part in ("--header", header)),
                    "--body", json.dumps(body, separators=(",", ":"))]
         command = measure.pinned(core, command)

@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 
-#include "access/bind_policy.h"
 #include "base/strings.h"
 
 namespace llm::access {
@@ -27,16 +26,6 @@ bool is_loopback_name(std::string_view name) {
 
 }  // namespace
 
-Result<void> check_bind_address(std::string_view host) {
-  const std::string_view name = host.starts_with('[') ? without_port(host) : host;
-  if (is_loopback_name(name)) return {};
-  return fail(ErrorCode::kInvalidArgument,
-              fmt::format("the gateway would listen on {} without authentication, where others can reach it. Use "
-                          "127.0.0.1 and put a reverse proxy that authenticates in front of it",
-                          host),
-              "/server/host");
-}
-
 HostPolicy::HostPolicy(std::vector<std::string> allowed_hosts, std::vector<std::string> allowed_origins)
     : hosts_(std::move(allowed_hosts)), origins_(std::move(allowed_origins)) {}
 
@@ -47,8 +36,12 @@ bool HostPolicy::host_allowed(std::string_view host) const {
   });
 }
 
+bool HostPolicy::lists_origin(std::string_view origin) const {
+  return std::ranges::any_of(origins_, [&](const std::string& allowed) { return iequals(allowed, origin); });
+}
+
 bool HostPolicy::origin_allowed(std::string_view origin) const {
-  if (std::ranges::any_of(origins_, [&](const std::string& allowed) { return iequals(allowed, origin); })) return true;
+  if (lists_origin(origin)) return true;
   for (const std::string_view scheme : {"http://", "https://"}) {
     if (origin.starts_with(scheme) && is_loopback_name(without_port(origin.substr(scheme.size())))) return true;
   }

@@ -20,6 +20,9 @@ class HostPolicy {
   // `host`: the Host header, absent in HTTP/1.0. `origin`: the Origin header, absent outside browsers.
   // kPermissionDenied with what was refused and which setting would allow it.
   Result<void> check(std::optional<std::string_view> host, std::optional<std::string_view> origin) const;
+  // Is it in the configuration? Loopback pages may ask, but only listed ones may read the answers (CORS).
+  bool lists_origin(std::string_view origin) const;
+  bool lists_origins() const { return !origins_.empty(); }
 
  private:
   bool host_allowed(std::string_view host) const;

@@ -15,8 +15,9 @@ namespace llm::api {
 class ApiUnderTest {
  public:
   ApiUnderTest() : ApiUnderTest(make_routes()) {}
-  explicit ApiUnderTest(RouteTable routes, net::WebSocketSettings websocket = {})
-      : hosts({}, {}),
+  explicit ApiUnderTest(RouteTable routes, net::WebSocketSettings websocket = {},
+                        std::vector<std::string> allowed_origins = {})
+      : hosts({}, std::move(allowed_origins)),
         services{.backend = back.backend,
                  .hosts = hosts,
                  .health = health,
@@ -34,7 +35,7 @@ class ApiUnderTest {
   // A connection over a pipe.
   net::RawPeer open() {
     auto [ours, theirs] = std::move(*net::make_pipe(back.loop.executor()));
-    server.serve(std::move(ours), {true, "unix"});
+    server.serve(std::move(ours), peer);
     return {back.loop, std::move(theirs)};
   }
   // The whole answer to one request on a connection of its own. `head`: without the last empty line.
@@ -56,6 +57,7 @@ class ApiUnderTest {
   }
 
   inference::ServiceUnderTest back;
+  net::Peer peer{.unix_socket = true, .address = "unix"};  // who connects
   access::HostPolicy hosts;
   observe::Health health;
   Services services;

@@ -2,9 +2,12 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "access/access_control.h"
 #include "access/host_policy.h"
 #include "access/principal.h"
+#include "api/limit_headers.h"
 #include "inference/local_model_api.h"
 #include "json/json.h"
 #include "net/http_server.h"
@@ -17,12 +20,16 @@ namespace llm::api {
 struct Services {
   inference::Backend& backend;
   access::HostPolicy& hosts;
+  access::AccessControl* access = nullptr;  // null: everybody is the local user (tests, tools of one user)
   observe::Health& health;
   observe::Log& log;
   observe::GatewayMetrics& metrics;
   net::WebSocketSettings websocket;
   bool serve_metrics = true;
   std::string default_model;
+  // "https://llm.example": what clients call this gateway; empty: what each request's Host says.
+  std::string public_url = {};
+  std::vector<std::string> authorization_servers = {};  // URLs of the issuers whose tokens are good here
 };
 
 // One request on its way through middleware and handler.
@@ -38,7 +45,10 @@ struct Call {
   json::object body{&memory};
   access::Principal principal;
 
-  inference::LocalModelApi models() { return {services.backend, exchange.loop(), principal, exchange.request_id}; }
+  inference::LocalModelApi models() {
+    return {services.backend, exchange.loop(), principal, exchange.request_id,
+            [this](const access::LimitReport& report) { set_limit_headers(exchange, report); }};
+  }
 };
 
 }  // namespace llm::api

@@ -5,7 +5,6 @@
 namespace llm::api {
 
 Task<Result<void>> EventStream::begin(std::string_view first) {
-  exchange_.response_headers().set("Cache-Control", "no-cache");
   exchange_.response_headers().set("X-Accel-Buffering", "no");  // nginx in front would hold events back
   return exchange_.begin_stream(200, "text/event-stream; charset=utf-8", first);
 }

@@ -4,14 +4,18 @@
 
 #include "api/error_body.h"
 #include "api/middleware/access_log.h"
+#include "api/middleware/authentication.h"
 #include "api/middleware/content.h"
+#include "api/middleware/cors.h"
 #include "api/middleware/request_id.h"
+#include "api/middleware/security_headers.h"
 #include "net/sse.h"
 
 namespace llm::api {
 
 Task<void> Pipeline::handle(net::Exchange& exchange) {
   assign_request_id(exchange);
+  exchange.fixed_fields = security_fields(exchange.peer().tls, true);
   const AccessLog access(services_, exchange);
   Call call{.exchange = exchange, .services = services_, .path = {}, .query = {}, .name = {}, .principal = {}};
   const auto result = co_await run(call);
@@ -24,6 +28,7 @@ Task<Result<void>> Pipeline::run(Call& call) {
       !allowed) {
     co_return allowed;
   }
+  add_cors_fields(call);
   const auto target = exchange.target();
   const auto question = target.find('?');
   if (question != std::string_view::npos) call.query = target.substr(question + 1);
@@ -35,16 +40,22 @@ Task<Result<void>> Pipeline::run(Call& call) {
     if (match.allow.empty()) {
       co_return fail(ErrorCode::kNotFound, fmt::format("there is nothing at {}; GET / lists the routes", *path));
     }
+    if (is_preflight(call)) co_return co_await answer_preflight(call, match.allow);
     exchange.response_headers().set("Allow", match.allow);
     co_return fail(ErrorCode::kMethodNotAllowed,
                    fmt::format("{} does not work here; {} takes {}", exchange.method(), *path, match.allow));
   }
-  exchange.route = match.route->pattern;
+  const Route& route = *match.route;
+  exchange.route = route.pattern;
+  exchange.fixed_fields = security_fields(exchange.peer().tls, may_be_stored(route));
   call.name = std::move(match.name);
-  if (match.route->body == Body::kJson) {
+  auto known = try_authenticate(call, route);
+  if (!known) known = co_await authenticate(call, route);
+  if (!*known) co_return std::move(*known);
+  if (route.body == Body::kJson) {
     if (auto read = co_await read_json_body(call); !read) co_return read;
   }
-  co_return co_await match.route->handler(call);
+  co_return co_await route.handler(call);
 }
 
 Task<void> Pipeline::answer_error(Call& call, const Error& failure) {

@@ -6,7 +6,8 @@
 namespace llm::api {
 
 // What every request goes through, in this order:
-//   request id → [access log and metrics around the rest] → Host and Origin → route → content type and body → handler
+//   request id → [access log and metrics around the rest] → Host and Origin → route → who asks and may they → content
+//   type and body → handler
 // Each step is one file in middleware/. Errors end here: this is the only place that turns one into an answer.
 class Pipeline {
  public:

@@ -32,11 +32,11 @@ Task<Result<void>> nothing(Call&) {
 }
 
 RouteTable routes() {
-  return RouteTable({{"POST", "/echo", Body::kJson, echo, ""},
-                     {"GET", "/name/{name}", Body::kNone, name, ""},
-                     {"GET", "/refuse", Body::kNone, refuse, ""},
-                     {"GET", "/break", Body::kNone, break_stream, ""},
-                     {"GET", "/nothing", Body::kNone, nothing, ""}});
+  return RouteTable({{"POST", "/echo", access::Permission::kPublic, Body::kJson, echo, ""},
+                     {"GET", "/name/{name}", access::Permission::kPublic, Body::kNone, name, ""},
+                     {"GET", "/refuse", access::Permission::kPublic, Body::kNone, refuse, ""},
+                     {"GET", "/break", access::Permission::kPublic, Body::kNone, break_stream, ""},
+                     {"GET", "/nothing", access::Permission::kPublic, Body::kNone, nothing, ""}});
 }
 
 struct Case {

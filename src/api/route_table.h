@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "access/permission.h"
 #include "api/call.h"
 
 namespace llm::api {
@@ -19,6 +20,7 @@ enum class Body { kNone, kJson };
 struct Route {
   std::string_view method;   // GET also serves HEAD
   std::string_view pattern;  // "/api/v1/models/{name}/load": at most one {name}, which may hold (encoded) slashes
+  access::Permission permission = access::Permission::kAdmin;
   Body body = Body::kNone;
   RouteHandler handler;
   std::string_view summary;

@@ -31,6 +31,12 @@ struct Parsed {
   UnloadArguments unload;
   InstallArguments install;
   UninstallArguments uninstall;
+  AccessArguments keys{.kind = "keys"};
+  AccessArguments projects{.kind = "projects"};
+  AccessArguments users{.kind = "users"};
+  AccessArguments roles{.kind = "roles"};
+  UsageArguments usage;
+  AuditArguments audit;
   DoctorArguments doctor;
   ConfigArguments config;
   CompletionArguments completion;
@@ -56,6 +62,9 @@ class Definition {
     define_models();
     define_running();
     define_clients();
+    define_keys();
+    define_tenants();
+    define_records();
     define_setup();
   }
 
@@ -234,6 +243,81 @@ class Definition {
     remove.add_flag("--dry-run", uninstall.dry_run, "Say what would be done, and write nothing");
   }
 
+  static CLI::Option* list(CLI::App& app, std::string name, std::vector<std::string>& target, std::string type,
+                           std::string description) {
+    return value(app, std::move(name), target, std::move(type), std::move(description))->allow_extra_args(false);
+  }
+
+  void define_keys() {
+    auto& keys = parsed_.keys;
+    CLI::App& app = command("keys");
+    required(choice(app, "ACTION", keys.action, "create|list|show|update|rotate|revoke", "What to do"));
+    value(app, "KEY", keys.id, "KEY", "The key's id, the part between the underscores");
+    value(app, "--name", keys.name, "NAME", "What people call the key");
+    value(app, "--role", keys.role, "ROLE", "admin, operator, user, viewer or a role of your own");
+    value(app, "--project", keys.project, "PROJECT", "The project it belongs to");
+    value(app, "--user", keys.user, "USER", "The user it belongs to; it ends with the user");
+    list(app, "--scope", keys.scopes, "PERMISSION", "Only this of what the role allows; repeatable");
+    list(app, "--model", keys.models, "PATTERN", "Only models like this, for example 'qwen3*'; repeatable");
+    list(app, "--address", keys.addresses, "NETWORK", "Only from there, for example 10.0.0.0/8; repeatable");
+    value(app, "--expires", keys.expires, "TIME", "90d, or a time such as 2027-01-31T00:00:00Z");
+    value(app, "--limits", keys.limits, "JSON", "Limits of its own, for example '{\"requests\": {\"count\": 60}}'");
+    choice(app, "--priority", keys.priority, "interactive|batch", "Who waits for whom when engines are full");
+    number<double>(app, "--weight", keys.weight, 0.001, 1000, "Its share of busy engines within its project");
+    value(app, "--overlap", keys.overlap, "TIME", "rotate: how long the old secret goes on working; default 24h");
+    app.add_flag("--all", keys.all, "list: revoked keys, too");
+    app.add_flag("--force", keys.force, "revoke: even the last key that may administer");
+  }
+
+  void define_tenants() {
+    auto& projects = parsed_.projects;
+    CLI::App& project = command("projects");
+    required(choice(project, "ACTION", projects.action, "create|list|show|update|disable|enable", "What to do"));
+    value(project, "PROJECT", projects.id, "PROJECT", "Its id: lower-case letters, digits and dashes");
+    value(project, "--name", projects.name, "NAME", "What people call it");
+    number<double>(project, "--weight", projects.weight, 0.001, 1000, "Its share of busy engines");
+    value(project, "--limits", projects.limits, "JSON", "Limits of all its keys together");
+    choice(project, "--audit-prompts", projects.audit_prompts, "on|off", "Prompts and answers go into the audit trail");
+
+    auto& users = parsed_.users;
+    CLI::App& user = command("users");
+    required(choice(user, "ACTION", users.action, "create|list|show|update|disable|enable", "What to do"));
+    value(user, "USER", users.id, "USER", "The user's id; to create one: the name");
+    value(user, "--name", users.name, "NAME", "What people call the user");
+    choice(user, "--kind", users.user_kind, "user|service_account", "A person or a program");
+    value(user, "--role", users.role, "ROLE", "The role that the user's keys have at most");
+    value(user, "--project", users.project, "PROJECT", "The project the user belongs to");
+
+    auto& roles = parsed_.roles;
+    CLI::App& role = command("roles");
+    required(choice(role, "ACTION", roles.action, "create|list|show|update|remove", "What to do"));
+    value(role, "ROLE", roles.id, "ROLE", "The role's name");
+    list(role, "--rule", roles.rules, "RULE", "generate,models:read=qwen3*: permissions on models; repeatable");
+    value(role, "--description", roles.description, "TEXT", "What it is for");
+  }
+
+  void define_records() {
+    auto& usage = parsed_.usage;
+    CLI::App& used = command("usage");
+    value(used, "--from", usage.from, "DAY", "First day (UTC), for example 2026-11-01; default: this month's first");
+    value(used, "--to", usage.to, "DAY", "Last day; default: today");
+    list(used, "--by", usage.by, "COLUMNS", "day, project, key, model: what is told apart");
+    value(used, "--project", usage.project, "PROJECT", "Only of this project");
+    value(used, "--key", usage.key, "KEY", "Only of this key");
+    value(used, "--model", usage.model, "MODEL", "Only of this model");
+    used.add_flag("--csv", usage.csv, "Print CSV");
+
+    auto& audit = parsed_.audit;
+    CLI::App& trail = command("audit");
+    required(choice(trail, "ACTION", audit.action, "verify|list", "What to do"));
+    value(trail, "DIRECTORY", audit.directory, "DIRECTORY", "verify: a copy of the audit files, without the database");
+    value(trail, "--from", audit.from, "TIME", "list: not before this time");
+    value(trail, "--to", audit.to, "TIME", "list: not after this time");
+    value(trail, "--principal", audit.principal, "PRINCIPAL", "list: of this one, for example key:abc");
+    value(trail, "--action", audit.what, "PREFIX", "list: actions that begin so, for example key.");
+    number<std::int64_t>(trail, "--limit", audit.limit, 1, 10'000, "list: at most so many; default 100");
+  }
+
   void define_setup() {
     command("doctor").add_flag("--verify", parsed_.doctor.verify, "Read every model file and compare its digest");
     required(choice(command("config"), "ACTION", parsed_.config.action, "show|reference|schema|path", "What to print"));
@@ -351,6 +435,12 @@ CommandArguments command_of(const std::string& name, Parsed& parsed) {
       {"stop", StopArguments{}},
       {"install", parsed.install},
       {"uninstall", parsed.uninstall},
+      {"keys", parsed.keys},
+      {"projects", parsed.projects},
+      {"users", parsed.users},
+      {"roles", parsed.roles},
+      {"usage", parsed.usage},
+      {"audit", parsed.audit},
       {"doctor", parsed.doctor},
       {"config", parsed.config},
       {"completion", parsed.completion},

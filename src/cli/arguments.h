@@ -97,6 +97,48 @@ struct UninstallArguments {
   std::string config_file{};
   bool dry_run = false;
 };
+// keys, projects, users, roles: what does not belong to the kind or the action is refused by the command.
+struct AccessArguments {
+  std::string kind{};    // "keys", "projects", "users", "roles"
+  std::string action{};  // create, list, show, update, rotate, revoke, disable, enable, remove
+  std::string id{};      // of what exists; of what is created: its name or id
+  std::optional<std::string> name{};
+  std::optional<std::string> role{};
+  std::optional<std::string> project{};
+  std::optional<std::string> user{};
+  std::optional<std::string> user_kind{};
+  std::optional<std::string> description{};
+  std::optional<std::string> expires{};
+  std::optional<std::string> overlap{};
+  std::optional<std::string> limits{};  // JSON
+  std::optional<std::string> priority{};
+  std::optional<double> weight{};
+  std::optional<std::string> audit_prompts{};  // on, off
+  std::vector<std::string> scopes{};
+  std::vector<std::string> models{};
+  std::vector<std::string> addresses{};
+  std::vector<std::string> rules{};  // PERMISSION[,PERMISSION][=MODEL[,MODEL]]
+  bool all = false;                  // revoked keys too
+  bool force = false;
+};
+struct UsageArguments {
+  std::string from{};
+  std::string to{};
+  std::vector<std::string> by{};
+  std::string project{};
+  std::string key{};
+  std::string model{};
+  bool csv = false;
+};
+struct AuditArguments {
+  std::string action{};     // verify, list
+  std::string directory{};  // verify: other than the configured one
+  std::string from{};
+  std::string to{};
+  std::string principal{};
+  std::string what{};  // a prefix of the action
+  std::optional<std::int64_t> limit{};
+};
 struct DoctorArguments {
   bool verify = false;
 };
@@ -111,7 +153,8 @@ using CommandArguments =
     std::variant<HelpArguments, VersionArguments, ServeArguments, StdioArguments, ChatArguments, PullArguments,
                  ImportArguments, ListArguments, ShowArguments, RemoveArguments, AliasArguments, EnginesArguments,
                  LoadArguments, UnloadArguments, StatusArguments, StopArguments, InstallArguments, UninstallArguments,
-                 DoctorArguments, ConfigArguments, CompletionArguments>;
+                 AccessArguments, UsageArguments, AuditArguments, DoctorArguments, ConfigArguments,
+                 CompletionArguments>;
 
 struct Invocation {
   GlobalArguments global;

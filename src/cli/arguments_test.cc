@@ -126,6 +126,32 @@ TEST(Arguments, InstallAndUninstall) {
   EXPECT_THAT(error_of({"uninstall"}), HasSubstr("uninstall: CLIENT is missing"));
 }
 
+TEST(Arguments, Access) {
+  const auto key =
+      command_of<AccessArguments>({"keys", "create", "--name", "ci", "--role", "user", "--model", "qwen3*", "--model",
+                                   "e5", "--scope", "generate", "--expires", "90d", "--weight", "2"});
+  EXPECT_EQ(key.kind, "keys");
+  EXPECT_EQ(key.action, "create");
+  EXPECT_EQ(key.name, "ci");
+  EXPECT_THAT(key.models, ::testing::ElementsAre("qwen3*", "e5"));
+  EXPECT_THAT(key.scopes, ::testing::ElementsAre("generate"));
+  EXPECT_EQ(key.expires, "90d");
+  EXPECT_EQ(key.weight, 2);
+  const auto revoked = command_of<AccessArguments>({"keys", "revoke", "abc", "--force"});
+  EXPECT_EQ(revoked.id, "abc");
+  EXPECT_TRUE(revoked.force);
+  EXPECT_EQ(command_of<AccessArguments>({"users", "disable", "ada"}).kind, "users");
+  EXPECT_EQ(command_of<AccessArguments>({"projects", "enable", "search"}).kind, "projects");
+  EXPECT_THAT(command_of<AccessArguments>({"roles", "create", "r", "--rule", "generate=a*,b"}).rules,
+              ::testing::ElementsAre("generate=a*,b"));
+  EXPECT_THAT(command_of<UsageArguments>({"usage", "--by", "key", "--by", "day"}).by,
+              ::testing::ElementsAre("key", "day"));
+  EXPECT_EQ(command_of<AuditArguments>({"audit", "verify", "/backup"}).directory, "/backup");
+  EXPECT_THAT(error_of({"keys"}), HasSubstr("keys: ACTION is missing"));
+  EXPECT_THAT(error_of({"keys", "rotat"}), HasSubstr("rotate"));
+  EXPECT_THAT(error_of({"audit", "erase"}), HasSubstr("verify, list"));
+}
+
 TEST(Arguments, HelpAndVersion) {
   EXPECT_EQ(command_of<HelpArguments>({}).command, "");
   EXPECT_EQ(command_of<HelpArguments>({"--help"}).command, "");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "cli/secret_references.h"
 #include "cli/yaml.h"
 
 namespace llm::cli {
@@ -183,6 +184,7 @@ class Loader {
   }
 
   Result<LoadedConfig> finish(const Sources& sources) {
+    if (auto done = resolve_secrets(); !done) return fail(located(std::move(done.error())));
     const json::DecodeOptions options{.null_is_absent = true, .noun = "key"};
     if (auto done = json::decode_into(json::value(config_.document), config_.settings, options); !done) {
       return fail(located(std::move(done.error())));
@@ -215,16 +217,45 @@ class Loader {
     return error;
   }
 
+  // The field that a pointer leads to; null if it leads to no field of a table.
+  static const json::FieldBase* field_at(std::string_view pointer) {
+    const auto tokens = pointer_tokens(pointer);
+    if (tokens.empty()) return nullptr;
+    const json::Type* parent = json::find_type(settings_table(), std::span(tokens).first(tokens.size() - 1));
+    const json::TableBase* table = tokens.size() == 1 ? &settings_table() : parent ? parent->table() : nullptr;
+    return table == nullptr ? nullptr : table->find(tokens.back());
+  }
+
+  // Secrets that name a place are replaced by what is there.
+  Result<void> resolve_secrets() {
+    for (const auto& [pointer, source] : config_.sources) {
+      const json::FieldBase* field = field_at(pointer);
+      if (field == nullptr || !field->options.secret) continue;
+      boost::system::error_code missing;
+      json::value root(std::move(config_.document));
+      json::value* held = root.find_pointer(pointer, missing);
+      Result<std::string> secret = std::string();
+      if (held != nullptr && held->is_string()) {
+        secret = resolve_secret(std::string_view(held->get_string()), process_environment());
+        if (secret && *secret != std::string_view(held->get_string())) {
+          *held = *secret;
+          referenced_.insert(pointer);
+        }
+      }
+      config_.document = std::move(root.get_object());
+      if (!secret) return fail(std::move(secret.error()).at(pointer));
+    }
+    return {};
+  }
+
   void warn_of_open_file(const std::filesystem::path& file) {
     struct stat info{};
     if (::stat(file.c_str(), &info) != 0 || (info.st_mode & 077) == 0) return;
     std::vector<std::string> secrets;
     for (const auto& pointer : from_file_) {
-      const auto tokens = pointer_tokens(pointer);
-      const json::Type* parent = json::find_type(settings_table(), std::span(tokens).first(tokens.size() - 1));
-      const json::TableBase* table = tokens.size() == 1 ? &settings_table() : parent ? parent->table() : nullptr;
-      const json::FieldBase* field = table == nullptr ? nullptr : table->find(tokens.back());
-      if (field != nullptr && field->options.secret) secrets.push_back(dotted_path(pointer));
+      const json::FieldBase* field = field_at(pointer);
+      if (field == nullptr || !field->options.secret || referenced_.contains(pointer)) continue;
+      secrets.push_back(dotted_path(pointer));
     }
     if (secrets.empty()) return;
     config_.warnings.push_back(fmt::format("{} holds {} and other users can read it; run chmod 600 on it",
@@ -232,7 +263,8 @@ class Loader {
   }
 
   LoadedConfig config_;
-  std::set<std::string> from_file_;  // the pointers whose source is the file
+  std::set<std::string> from_file_;   // the pointers whose source is the file
+  std::set<std::string> referenced_;  // secrets that were read from another place
 };
 
 }  // namespace

@@ -1,6 +1,9 @@
 // The configuration as text: effective settings, reference, schema.
 #include <algorithm>
 #include <fmt/format.h>
+#include <span>
+#include <string>
+#include <vector>
 
 #include "base/strings.h"
 #include "cli/config.h"
@@ -97,6 +100,28 @@ std::string config_show(const LoadedConfig& config) {
   return out;
 }
 
+namespace {
+
+// How many levels of the path stand in force; what is below a map or a list or in a section that may be missing is an
+// example.
+std::size_t levels_in_force(std::span<const std::string> levels) {
+  for (std::size_t depth = 1; depth <= levels.size(); ++depth) {
+    const json::Type* type = json::find_type(json::Fields<Settings>::table(), levels.first(depth));
+    if (levels[depth - 1] == "<name>") return depth - 1;
+    if (type == nullptr) continue;
+    const bool list = type->kind() == json::Kind::kList;
+    if (list ? depth < levels.size() : type->is_optional() && type->table() != nullptr) return depth;
+  }
+  return levels.size();
+}
+
+bool is_list(std::span<const std::string> levels) {
+  const json::Type* type = json::find_type(json::Fields<Settings>::table(), levels);
+  return type != nullptr && type->kind() == json::Kind::kList;
+}
+
+}  // namespace
+
 std::string config_reference() {
   std::string out;
   comment(out,
@@ -105,26 +130,31 @@ std::string config_reference() {
           "over the environment, the environment wins over this file.",
           0);
   for (const auto& row : json::reference<Settings>()) {
-    const auto levels = split(row.path, '.');
+    std::vector<std::string> levels;
+    for (const auto level : split(row.path, '.')) levels.emplace_back(level);
     const std::size_t indent = 2 * (levels.size() - 1);
+    const std::size_t in_force = levels_in_force(levels);
     const bool section = row.group && row.type == "object";
-    // What stands below a map is an example, and so is a comment to its full depth.
-    const auto map = static_cast<std::size_t>(std::ranges::find(levels, "<name>") - levels.begin());
-    const std::size_t margin = map < levels.size() ? 2 * (map - 1) : indent;
-    const std::string inside(indent - margin, ' ');
+    // An example is a comment to its full depth.
+    const bool example = in_force < levels.size();
+    const std::size_t margin = example ? 2 * (in_force - 1) : indent;
+    const bool in_list = example && is_list(std::span(levels).first(in_force));
+    const std::string inside(indent - margin + (in_list ? 2 : 0), ' ');  // behind the dash
     out += "\n";
-    if (margin == indent) {
+    if (!example) {
       comment(out, row.description, indent);
     } else {
       out += fmt::format("{:{}}#{}# {}\n", "", margin, inside, row.description);
     }
     if (section) {
-      out += fmt::format("{:{}}{}:\n", "", indent, levels.back());
+      const json::Type* type = json::find_type(json::Fields<Settings>::table(), levels);
+      const bool may_be_missing = example || (type != nullptr && type->is_optional());
+      out += fmt::format("{:{}}{}{}{}:\n", "", margin, may_be_missing ? "#" : "", inside, levels.back());
       continue;
     }
-    out += fmt::format("{:{}}#{}{} ({})\n", "", margin, inside, margin == indent ? "" : "#", facts(row));
+    out += fmt::format("{:{}}#{}{} ({})\n", "", margin, inside, example ? "#" : "", facts(row));
     out += fmt::format("{:{}}#{}{}{}\n", "", margin, inside, levels.back(), assignment(row));
-    if (row.group) out += fmt::format("{:{}}#  <name>:\n", "", margin);
+    if (row.group) out += fmt::format("{:{}}#{}  {}\n", "", margin, inside, is_list(levels) ? "-" : "<name>:");
   }
   return out;
 }

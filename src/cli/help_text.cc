@@ -8,6 +8,7 @@ namespace {
 constexpr std::string_view kServing = "Serving";
 constexpr std::string_view kModels = "Models";
 constexpr std::string_view kRunning = "Running";
+constexpr std::string_view kAccess = "Access";
 constexpr std::string_view kSetup = "Setting up";
 
 constexpr auto kCommands = std::to_array<CommandHelp>({
@@ -70,6 +71,38 @@ constexpr auto kCommands = std::to_array<CommandHelp>({
     {"status", kRunning, "Show the gateway that runs: version, load, memory", "", "llm-mcp status"},
     {"stop", kRunning, "End the gateway that runs in the background",
      "Running requests are given server.drain_timeout to finish.", "llm-mcp stop"},
+    {"keys", kAccess, "Make, show and revoke API keys",
+     "A key is printed once, when it is made or rotated: only its hash is kept. Works with a gateway that runs and "
+     "without one; a revoked key is refused everywhere within a second.\n"
+     "Roles: admin may everything, operator runs the gateway and its models, user runs models, viewer looks on. "
+     "--scope, --model and --address narrow what the role allows.",
+     "llm-mcp keys create --name admin --role admin\n"
+     "llm-mcp keys create --name ci --project search --model 'qwen3*' --expires 90d\n"
+     "llm-mcp keys rotate 0123456789abcdef --overlap 1h\n"
+     "llm-mcp keys revoke 0123456789abcdef"},
+    {"projects", kAccess, "Manage projects",
+     "A project is a tenant: its keys share limits, quotas and a place in the queues. What has no project belongs to "
+     "the project default.",
+     "llm-mcp projects create search --name 'Search team' --weight 2\n"
+     "llm-mcp projects update search --limits '{\"tokens_per_month\": 50000000}'\n"
+     "llm-mcp projects disable search  # its keys are refused"},
+    {"users", kAccess, "Manage users and service accounts", "Keys that belong to a user end with it.",
+     "llm-mcp users create ada --project search\n"
+     "llm-mcp users disable ada"},
+    {"roles", kAccess, "Manage roles",
+     "A role is a list of rules: permissions, on all models or on those like the patterns behind \"=\".",
+     "llm-mcp roles create qwen-user --rule 'generate,models:read=qwen3*'\n"
+     "llm-mcp roles list"},
+    {"usage", kAccess, "Show who used how much", "Requests and tokens by day, project, key and model.",
+     "llm-mcp usage --by project,model\n"
+     "llm-mcp usage --from 2026-10-01 --to 2026-10-31 --by key --csv > october.csv"},
+    {"audit", kAccess, "Check and read the audit trail",
+     "verify checks the audit files from the first to the last line, and against the database: nothing changed, "
+     "removed, "
+     "added or put in another order. Its exit status is 1 if something was.",
+     "llm-mcp audit verify\n"
+     "llm-mcp audit verify /backup/audit  # files alone\n"
+     "llm-mcp audit list --action key. --limit 20"},
     {"install", kSetup, "Set up an MCP client to use this program",
      "Puts one entry into the client's configuration file and leaves every other byte as it is, comments included. The "
      "file as it was stays beside it as FILE.bak-TIME. A second run has nothing to do; members you added to the entry "

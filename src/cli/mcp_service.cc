@@ -28,24 +28,26 @@ mcp::ServerInfo server_info(std::string instance) {
 }  // namespace
 
 McpService::McpService(const McpSettings& settings, Loop& home, const std::filesystem::path& tasks_dir,
-                       std::string instance, observe::Log& log)
+                       std::string instance, observe::Log& log, McpAccess access)
     : home_(home),
-      server_(server_info(std::move(instance)), {.page_size = settings.page_size}),
+      server_(server_info(std::move(instance)),
+              {.page_size = settings.page_size, .state_secret = std::move(access.state_secret)}),
       tasks_(server_,
              {.directory = tasks_dir,
+              .principal_now = std::move(access.principal_now),
               .on_problem = [&log](const Error& error) { log.warn("mcp task", {{"problem", to_string(error)}}); }}),
       background_(home.executor()) {}
 
 Result<std::unique_ptr<McpService>> McpService::build(const McpSettings& settings, tools::ModelApiSource source,
                                                       tools::HubQuery hub, Loop& home,
                                                       const std::filesystem::path& tasks_dir, const EnvLookup& env,
-                                                      observe::Log& log) {
+                                                      observe::Log& log, McpAccess access) {
   tools::BridgeMap bridges = settings.bridges;
   if (const auto urls = env("MCP_BRIDGE_URLS")) {
     if (auto added = tools::add_bridge_urls(bridges, *urls); !added) return fail(added.error());
   }
   const std::string instance = random_id();
-  std::unique_ptr<McpService> service(new McpService(settings, home, tasks_dir, instance, log));
+  std::unique_ptr<McpService> service(new McpService(settings, home, tasks_dir, instance, log, std::move(access)));
   mcp::Server& server = service->server_;
   server.set_tasks(&service->tasks_);
   // Only bridges change the list of tools; models come and go as resources.

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "access/principal.h"
 #include "async/loop.h"
 #include "async/task_group.h"
 #include "base/paths.h"
@@ -18,6 +21,13 @@
 
 namespace llm::cli {
 
+// What access control gives to MCP. By default there is the local user alone.
+struct McpAccess {
+  std::string state_secret = {};  // mcp::ServerSettings
+  std::function<std::optional<access::Principal>(const access::Principal& known)> principal_now =
+      {};  // mcp::TaskSettings
+};
+
 // What MCP clients get, whatever they come by: the server with its tools, resources and prompts, its tasks, and the
 // bridges to other servers. The gateway has one, and so has every `llm-mcp stdio`.
 class McpService {
@@ -27,7 +37,7 @@ class McpService {
   static Result<std::unique_ptr<McpService>> build(const McpSettings& settings, tools::ModelApiSource source,
                                                    tools::HubQuery hub, Loop& home,
                                                    const std::filesystem::path& tasks_dir, const EnvLookup& env,
-                                                   observe::Log& log);
+                                                   observe::Log& log, McpAccess access = {});
   McpService(const McpService&) = delete;
   McpService& operator=(const McpService&) = delete;
 
@@ -40,7 +50,7 @@ class McpService {
 
  private:
   McpService(const McpSettings& settings, Loop& home, const std::filesystem::path& tasks_dir, std::string instance,
-             observe::Log& log);
+             observe::Log& log, McpAccess access);
 
   Loop& home_;
   mcp::Server server_;

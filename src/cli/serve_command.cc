@@ -9,6 +9,7 @@
 
 #include "access/bind_policy.h"
 #include "async/watch.h"
+#include "cli/access_wiring.h"
 #include "cli/commands/exit_status.h"
 #include "cli/installation.h"
 #include "cli/wiring.h"
@@ -31,7 +32,8 @@ class Presence {
     if (!socket_.empty()) std::filesystem::remove(socket_, ignored);
   }
 
-  Result<void> listen(Gateway& gateway, const ServerSettings& settings, TcpListen tcp, observe::Log& log) {
+  Result<void> listen(Gateway& gateway, const ServerSettings& settings, TcpListen tcp,
+                      std::shared_ptr<net::TlsServer> tls, observe::Log& log) {
     socket_path_ = settings.unix_socket.empty() ? installation_.socket : std::filesystem::path(settings.unix_socket);
     auto local = net::listen_unix(socket_path_.string());
     if (!local) return fail(local.error());
@@ -45,9 +47,11 @@ class Presence {
       return {};
     }
     port_ = net::local_port(*fd);
-    gateway.accept_on(*fd);
+    const bool encrypted = tls != nullptr;
+    gateway.accept_on(*fd, std::move(tls));
     const bool v6 = settings.host.find(':') != std::string::npos;
-    url_ = fmt::format("http://{}:{}", v6 ? "[" + settings.host + "]" : settings.host, port_);
+    url_ =
+        fmt::format("{}://{}:{}", encrypted ? "https" : "http", v6 ? "[" + settings.host + "]" : settings.host, port_);
     return {};
   }
 
@@ -78,7 +82,7 @@ class Presence {
     if (!url_.empty()) {
       fmt::print(stderr, "  REST           {}/api/v1   (GET {}/ lists all routes)\n", url_, url_);
       fmt::print(stderr, "  OpenAI API     {}/v1\n", url_);
-      fmt::print(stderr, "  WebSocket      ws{}/api/v1/ws\n", url_.substr(4));
+      fmt::print(stderr, "  WebSocket      ws{}/api/v1/ws\n", url_.substr(4));  // "http" and "https" lose four letters
       fmt::print(stderr, "  metrics        {}/metrics\n", url_);
     }
     fmt::print(stderr, "  Unix socket    {}\n", socket_path_.string());
@@ -132,11 +136,35 @@ Task<std::string> wait_for_end(Gateway& gateway, Signals& signals, json::Duratio
   co_return reason;
 }
 
-Task<void> run_gateway(Gateway& gateway, const Settings& settings, observe::Log& log) {
+// Certificates are replaced while we run; whoever renews them need not tell us.
+Task<void> watch_certificate(Gateway& gateway, std::shared_ptr<net::TlsServer> tls, CancelToken stop,
+                             observe::Log& log) {
+  constexpr std::chrono::milliseconds kBetweenLooks{1000};
+  Watch<int> never;
+  while (!stop.cancelled()) {
+    co_await never.changed(1, stop, kBetweenLooks);
+    if (stop.cancelled()) break;
+    const auto changed = co_await gateway.backend().files.run([tls] { return tls->reload_if_changed(); });
+    if (!changed) {
+      log.error("the TLS files have changed and cannot be used; what was in use stays",
+                {{"problem", to_string(changed.error())}});
+    } else if (*changed) {
+      log.info("the TLS certificate was read again", {});
+    }
+  }
+}
+
+Task<void> run_gateway(Gateway& gateway, const Settings& settings, std::shared_ptr<net::TlsServer> tls,
+                       observe::Log& log) {
   // Never destroyed: that would give the signals their default back, and one that comes between here and the end of the
   // process would make a clean stop look like a death by signal.
   static Signals& signals = *new Signals(gateway.control().executor(), SIGINT, SIGTERM);
+  CancelSource ending;
+  TaskGroup watching(gateway.control().executor());
+  if (tls) watching.spawn(watch_certificate(gateway, tls, ending.token(), log));
   const std::string reason = co_await wait_for_end(gateway, signals, settings.server.idle_exit);
+  ending.cancel();
+  co_await watching.join();
   log.info("stopping", {{"reason", reason}, {"drain_ms", settings.server.drain_timeout.ms}});
   signals.cancel();
   const auto hurry = std::make_shared<CancelSource>();
@@ -145,6 +173,20 @@ Task<void> run_gateway(Gateway& gateway, const Settings& settings, observe::Log&
   });
   co_await gateway.stop(std::chrono::milliseconds(settings.server.drain_timeout.ms), hurry->token());
   signals.cancel();
+}
+
+// Null: the configuration wants no TLS.
+Result<std::shared_ptr<net::TlsServer>> load_tls(const TlsSettings& settings, observe::Log& log) {
+  if (settings.certificate.empty()) return std::shared_ptr<net::TlsServer>();
+  auto tls = net::TlsServer::load({.certificate_file = settings.certificate,
+                                   .key_file = settings.key,
+                                   .key_password = settings.key_password,
+                                   .client_ca_file = settings.client_ca,
+                                   .client_certificate = settings.client_certificate,
+                                   .minimum_version = settings.minimum_version});
+  if (!tls) return fail(std::move(tls.error()));
+  for (const auto& warning : (*tls)->info().warnings) log.warn(warning);
+  return tls;
 }
 
 int report(const Error& error) {
@@ -162,21 +204,29 @@ int run_serve_command(const ServeOptions& options) {
     return kExitUsage;  // whatever its kind, as in every other command
   }
   const Settings& settings = config->settings;
-  if (options.tcp != TcpListen::kOff) {
-    if (auto allowed = access::check_bind_address(settings.server.host); !allowed) return report(allowed.error());
-  }
   auto installation = find_installation(settings, process_environment(), getuid());
   if (!installation) return report(installation.error());
   auto log = observe::Log::open(
       {.level = settings.observe.log_level, .format = settings.observe.log_format, .file = settings.observe.log_file});
   if (!log) return report(log.error());
   for (const auto& warning : config->warnings) (*log)->warn(warning);
-  auto gateway = Gateway::build(settings, *installation, **log);
+  const EnvLookup env = process_environment();
+  auto access = open_gateway_access(settings, *installation, env, **log);
+  if (!access) return report(access.error());
+  if (options.tcp != TcpListen::kOff) {
+    const bool protected_by_key = (*access)->directory().has_admin_key() || !settings.access.issuers.empty();
+    auto allowed = access::check_bind_address(settings.server.host, protected_by_key);
+    if (!allowed) return report(allowed.error());
+  }
+  auto tls = load_tls(settings.server.tls, **log);
+  if (!tls) return report(tls.error());
+  auto gateway = Gateway::build(settings, *installation, access->get(), **log, env);
   if (!gateway) return report(gateway.error());
   Presence presence(*installation);
-  if (auto listening = presence.listen(**gateway, settings.server, options.tcp, **log); !listening) {
+  if (auto listening = presence.listen(**gateway, settings.server, options.tcp, *tls, **log); !listening) {
     return report(listening.error());
   }
+  (*access)->start();
   (*gateway)->start();
   if (auto announced = presence.announce(); !announced) return report(announced.error());
   (*log)->info("gateway started", {{"version", kProductVersion}, {"url", presence.url()}, {"pid", getpid()}});
@@ -184,8 +234,9 @@ int run_serve_command(const ServeOptions& options) {
     presence.print_banner(settings.models.default_model.empty() ? "smollm2" : settings.models.default_model);
   }
   TaskGroup tasks((*gateway)->control().executor());
-  tasks.spawn(run_gateway(**gateway, settings, **log));
+  tasks.spawn(run_gateway(**gateway, settings, *tls, **log));
   (*gateway)->control().run();
+  (*access)->stop();
   (*log)->info("gateway stopped");
   return kExitSuccess;
 }

@@ -13,6 +13,7 @@ using cli::ModelsSettings;
 using cli::ObserveSettings;
 using cli::ServerSettings;
 using cli::Settings;
+using cli::TlsSettings;
 using json::field;
 using json::Table;
 
@@ -64,6 +65,25 @@ const Table<LimitSettings>& json::Fields<LimitSettings>::table() {
   return table;
 }
 
+const Table<TlsSettings>& json::Fields<TlsSettings>::table() {
+  using S = TlsSettings;
+  static const Table<S> table{
+      "tls",
+      {
+          field("certificate", &S::certificate,
+                {.description = "PEM file with the server's certificate and those between it and its authority. Empty: "
+                                "no TLS. A file that changes is read again, without closing a connection."}),
+          field("key", &S::key, {.description = "PEM file with its private key. Empty: in the certificate's file."}),
+          field("key_password", &S::key_password,
+                {.description = "Password of an encrypted key.", .max_length = 4096, .secret = true}),
+          field("client_ca", &S::client_ca, {.description = "PEM file with the authorities of client certificates."}),
+          field("client_certificate", &S::client_certificate,
+                {.description = "none: not asked for; optional: one that is shown must be good; required."}),
+          field("minimum_version", &S::minimum_version, {.description = "The oldest TLS version: 1.2 or 1.3."}),
+      }};
+  return table;
+}
+
 const Table<ServerSettings>& json::Fields<ServerSettings>::table() {
   using S = ServerSettings;
   static const Table<S> table{
@@ -74,6 +94,10 @@ const Table<ServerSettings>& json::Fields<ServerSettings>::table() {
                  .min_length = 1,
                  .max_length = 255}),
           field("port", &S::port, {.description = "TCP port; 0 takes any free one.", .minimum = 0, .maximum = 65535}),
+          field("public_url", &S::public_url,
+                {.description = "The gateway's URL as clients see it, when a proxy is in front of it: "
+                                "https://models.example. Empty: from the request.",
+                 .max_length = 1024}),
           field("unix_socket", &S::unix_socket,
                 {.description = "Path of the Unix socket. Empty: gateway.sock in the user's runtime directory.",
                  .max_length = 107}),
@@ -98,6 +122,7 @@ const Table<ServerSettings>& json::Fields<ServerSettings>::table() {
                  .maximum = 24 * kHour}),
           field("idle_exit", &S::idle_exit,
                 {.description = "Exit after having been unused for so long; -1 never.", .minimum = -1}),
+          field("tls", &S::tls, {.description = "TLS on the TCP address."}),
           field("limits", &S::limits, {.description = "Caps on what clients may send and how slow they may be."}),
       }};
   return table;
@@ -245,6 +270,7 @@ const Table<Settings>& json::Fields<Settings>::table() {
       "configuration",
       {
           field("server", &S::server, {.description = "The gateway's own addresses and limits."}),
+          field("access", &S::access, {.description = "Who may do what, and how much."}),
           field("models", &S::models, {.description = "Where models come from and how they are run."}),
           field("engines", &S::engines, {.description = "The programs that do the inference."}),
           field("inference", &S::inference, {.description = "How many requests run and wait."}),
@@ -294,6 +320,21 @@ Result<void> check_external(const engines::ExternalSettings& engine, const std::
   return {};
 }
 
+Result<void> check_tls(const TlsSettings& tls) {
+  if (tls.minimum_version != "1.2" && tls.minimum_version != "1.3") {
+    return wrong(fmt::format("expected 1.2 or 1.3, got {}", tls.minimum_version), "/server/tls/minimum_version");
+  }
+  if (tls.certificate.empty() && !tls.key.empty()) {
+    return wrong("a key without a certificate; set server.tls.certificate", "/server/tls/key");
+  }
+  const bool asks = tls.client_certificate != net::ClientCertificate::kNone;
+  if (asks && tls.client_ca.empty()) {
+    return wrong("client certificates need server.tls.client_ca to be checked against",
+                 "/server/tls/client_certificate");
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_settings(const Settings& settings) {
@@ -305,9 +346,14 @@ Result<void> check_settings(const Settings& settings) {
                    fmt::format("/server/allowed_origins/{}", i));
     }
   }
+  if (!settings.server.public_url.empty() && !is_http_url(settings.server.public_url)) {
+    return wrong("expected an http:// or https:// URL", "/server/public_url");
+  }
   if (!is_http_url(settings.models.hub_endpoint)) {
     return wrong("expected an http:// or https:// URL", "/models/hub_endpoint");
   }
+  if (auto checked = check_tls(settings.server.tls); !checked) return checked;
+  if (auto checked = access::TokenVerifier::check(settings.access.issuers); !checked) return checked;
   for (const auto& [name, model] : settings.models.settings) {
     auto checked = check_model(model, settings, json::pointer_join("/models/settings", name));
     if (!checked) return checked;

@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "access/access_settings.h"
 #include "engines/engine.h"
 #include "json/fields.h"
+#include "net/tls_server.h"
 #include "observe/log.h"
 #include "tools/bridge_settings.h"
 #include "tools/toolsets.h"
@@ -28,15 +30,26 @@ struct LimitSettings {
   json::ByteSize websocket_message_bytes{4ULL << 20};
 };
 
+struct TlsSettings {
+  std::string certificate;  // empty: no TLS
+  std::string key;
+  std::string key_password;
+  std::string client_ca;
+  net::ClientCertificate client_certificate = net::ClientCertificate::kNone;
+  std::string minimum_version = "1.2";
+};
+
 struct ServerSettings {
   std::string host = "127.0.0.1";
   std::uint16_t port = 10833;
+  std::string public_url;        // as clients see it, behind a proxy; empty: from the request
   std::string unix_socket;       // empty: gateway.sock in the runtime directory
   std::uint32_t io_threads = 0;  // 0: chosen by the number of cores
   std::vector<std::string> allowed_hosts;
   std::vector<std::string> allowed_origins;
   json::Duration drain_timeout{10'000};
   json::Duration idle_exit{json::Duration::kNever};
+  TlsSettings tls;
   LimitSettings limits;
 };
 
@@ -90,6 +103,7 @@ struct ObserveSettings {
 
 struct Settings {
   ServerSettings server;
+  access::AccessSettings access;
   ModelsSettings models;
   EnginesSettings engines;
   InferenceSettings inference;
@@ -123,6 +137,19 @@ struct llm::json::EnumNames<llm::observe::LogFormat> {
   }};
 };
 
+template <>
+struct llm::json::EnumNames<llm::net::ClientCertificate> {
+  static constexpr std::array<std::pair<net::ClientCertificate, std::string_view>, 3> values{{
+      {net::ClientCertificate::kNone, "none"},
+      {net::ClientCertificate::kOptional, "optional"},
+      {net::ClientCertificate::kRequired, "required"},
+  }};
+};
+
+template <>
+struct llm::json::Fields<llm::cli::TlsSettings> {
+  static const Table<cli::TlsSettings>& table();
+};
 template <>
 struct llm::json::Fields<llm::cli::LimitSettings> {
   static const Table<cli::LimitSettings>& table();

@@ -11,7 +11,7 @@ class StandaloneBackend final : public ModelBackend {
  public:
   static Result<std::unique_ptr<ModelBackend>> make(Loop& loop, const Settings& settings,
                                                     const Installation& installation, observe::Log& log) {
-    auto gateway = Gateway::build(settings, installation, log);
+    auto gateway = Gateway::build(settings, installation, nullptr, log);
     if (!gateway) return fail(std::move(gateway.error()));
     return std::make_unique<StandaloneBackend>(loop, std::move(*gateway));
   }

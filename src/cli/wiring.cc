@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <thread>
 
+#include "access/identity.h"
+#include "api/public_url.h"
 #include "api/routes.h"
 #include "async/watch.h"
 #include "engines/llama_server.h"
@@ -43,7 +45,8 @@ engines::DriverFactory driver_factory(Loop& control, net::HttpClient& client, en
 
 }  // namespace
 
-Gateway::Gateway(observe::Log& log) : log_(log), metrics_(LLM_MCP_VERSION) {}
+Gateway::Gateway(access::AccessSystem* access, observe::Log& log)
+    : access_(access), log_(log), metrics_(LLM_MCP_VERSION) {}
 
 Gateway::~Gateway() {
   for (auto& loop : io_loops_) {
@@ -53,8 +56,8 @@ Gateway::~Gateway() {
 }
 
 Result<std::unique_ptr<Gateway>> Gateway::build(const Settings& settings, const Installation& installation,
-                                                observe::Log& log, const EnvLookup& env) {
-  std::unique_ptr<Gateway> gateway(new Gateway(log));
+                                                access::AccessSystem* access, observe::Log& log, const EnvLookup& env) {
+  std::unique_ptr<Gateway> gateway(new Gateway(access, log));
   if (auto made = gateway->make(settings, installation, env); !made) return fail(made.error());
   return gateway;
 }
@@ -104,8 +107,11 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                  .engine_queue_limit = settings.inference.max_concurrent,
                                  .engine_queue_timeout = ms(settings.models.load_timeout),
                                  .log_prompts = settings.observe.log_prompts},
-      *admission_, *catalogue_, *supervisor_, log_, metrics_);
-  for (std::size_t i = 0; i < loops.size(); ++i) service_->add_loop(*loops[i], *io_clients_[i]);
+      *admission_, *catalogue_, *supervisor_, log_, metrics_, access_ ? &access_->control() : nullptr);
+  for (std::size_t i = 0; i < loops.size(); ++i) {
+    service_->add_loop(*loops[i], *io_clients_[i]);
+    if (access_) access_->add_loop(*loops[i], *io_clients_[i]);
+  }
   backend_ = std::make_unique<inference::Backend>(inference::Backend{.service = *service_,
                                                                      .catalogue = *catalogue_,
                                                                      .supervisor = *supervisor_,
@@ -115,12 +121,16 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                                                      .pull_waiters = *pull_waiters_,
                                                                      .log = log_,
                                                                      .metrics = metrics_,
+                                                                     .access = access_ ? &access_->control() : nullptr,
                                                                      .load_timeout = ms(settings.models.load_timeout)});
+  std::vector<std::string> authorization_servers;
+  for (const auto& [name, issuer] : settings.access.issuers) authorization_servers.push_back(issuer.issuer);
   hosts_ = std::make_unique<access::HostPolicy>(settings.server.allowed_hosts, settings.server.allowed_origins);
   const auto& limits = settings.server.limits;
   services_ = std::make_unique<api::Services>(
       api::Services{.backend = *backend_,
                     .hosts = *hosts_,
+                    .access = access_ ? &access_->control() : nullptr,
                     .health = health_,
                     .log = log_,
                     .metrics = metrics_,
@@ -128,44 +138,91 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                   .queue_bytes = limits.stream_queue_bytes.bytes,
                                   .write_timeout = ms(limits.write_timeout)},
                     .serve_metrics = settings.observe.metrics,
-                    .default_model = settings.models.default_model});
+                    .default_model = settings.models.default_model,
+                    .public_url = settings.server.public_url,
+                    .authorization_servers = std::move(authorization_servers)});
   if (auto made = make_mcp(settings, installation, env, loops); !made) return made;
   pipeline_ = std::make_unique<api::Pipeline>(*services_, api::make_routes(mcp_routes()));
   server_ = std::make_unique<net::HttpServer>(loops, server_settings(limits),
                                               [this](net::Exchange& exchange) { return pipeline_->handle(exchange); });
+  // Anybody can cause these, so they are for who looks for them.
+  server_->on_handshake_failed([this](const net::Peer& peer, const Error& error) {
+    log_.debug("TLS handshake failed", {{"address", peer.address}, {"problem", error.message}});
+  });
   return {};
 }
+
+namespace {
+
+// What a task's principal may do when no request of it says so.
+std::optional<access::Principal> principal_now(access::AccessControl& access, const access::Principal& known) {
+  if (known.id == access::Principal().id) return access::Principal();
+  if (known.identity) return access.authenticator.still_valid(known) ? std::optional(known) : std::nullopt;
+  auto identity = access.directory.identity(known.id, access.now_ms());
+  if (!identity) return std::nullopt;
+  return access::Principal{.id = known.id, .identity = std::move(identity)};
+}
+
+McpAccess mcp_access(access::AccessSystem* system) {
+  if (system == nullptr) return {};
+  const auto secret = system->secret().derive(access::KeyPurpose::kRequestState);
+  return {.state_secret = std::string(secret.begin(), secret.end()),
+          .principal_now = [&access = system->control()](const access::Principal& known) {
+            return principal_now(access, known);
+          }};
+}
+
+void add_access(mcp::HttpSettings& settings, access::AccessControl& access, const api::Services& services) {
+  settings.still_valid = [&access](const access::Principal& principal) {
+    return access.authenticator.still_valid(principal);
+  };
+  settings.resource_metadata = [&services](const net::Exchange& exchange) {
+    return api::public_origin(services, exchange) + "/.well-known/oauth-protected-resource/mcp";
+  };
+  settings.on_denied = [&access](const net::Exchange& exchange, const access::Principal& who, access::Permission needed,
+                                 const std::string& target) {
+    access.audit.record({.request_id = exchange.request_id,
+                         .principal = who.id,
+                         .project = std::string(who.project()),
+                         .user = who.identity ? who.identity->user : std::string(),
+                         .address = who.address,
+                         .action = "access.denied",
+                         .target = "mcp " + target,
+                         .outcome = std::string(describe(ErrorCode::kPermissionDenied).name),
+                         .message = fmt::format("needs {}", to_string(needed))});
+  };
+}
+
+}  // namespace
 
 Result<void> Gateway::make_mcp(const Settings& settings, const Installation& installation, const EnvLookup& env,
                                const std::vector<Loop*>& loops) {
   auto service = McpService::build(
       settings.mcp, tools::local_model_apis(*backend_),
       tools::hub_query({.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token}),
-      *loops.front(), installation.data_dir / "tasks", env, log_);
+      *loops.front(), installation.data_dir / "tasks", env, log_, mcp_access(access_));
   if (!service) return fail(service.error());
   mcp_ = std::move(*service);
-  mcp_http_ = std::make_unique<mcp::HttpEndpoint>(
-      mcp_->server(),
-      mcp::HttpSettings{.max_queued_bytes = settings.server.limits.stream_queue_bytes.bytes,
-                        .max_sessions = settings.mcp.http.max_sessions,
-                        .session_idle = ms(settings.mcp.http.session_timeout),
-                        // Checked for every route already, by the configured names.
-                        .allowed_from = [](auto, auto) { return true; }},
-      loops);
+  mcp::HttpSettings http{.max_queued_bytes = settings.server.limits.stream_queue_bytes.bytes,
+                         .max_sessions = settings.mcp.http.max_sessions,
+                         .session_idle = ms(settings.mcp.http.session_timeout),
+                         // Checked for every route already, by the configured names.
+                         .allowed_from = [](auto, auto) { return true; }};
+  if (access_) add_access(http, access_->control(), *services_);
+  mcp_http_ = std::make_unique<mcp::HttpEndpoint>(mcp_->server(), std::move(http), loops);
   return {};
 }
 
 namespace {
 
 Task<Result<void>> handle_mcp(mcp::HttpEndpoint* endpoint, api::Call& call) {
-  co_await endpoint->handle(call.exchange, call.principal.id);
+  co_await endpoint->handle(call.exchange, call.principal);
   co_return Result<void>();
 }
 
 // As the client names us: it may have come through a proxy.
 mcp::Publisher publisher(const api::Call& call) {
-  const auto host = call.exchange.headers().get("host");
-  return {.base_url = fmt::format("http://{}", host && !host->empty() ? *host : "localhost")};
+  return {.base_url = api::public_origin(call)};
 }
 
 Task<Result<void>> answer_card(const mcp::Server* server, api::Call& call) {
@@ -183,15 +240,26 @@ std::vector<api::Route> Gateway::mcp_routes() const {
   const auto card = [server = &mcp_->server()](api::Call& call) { return answer_card(server, call); };
   const auto catalog = [server = &mcp_->server()](api::Call& call) { return answer_catalog(server, call); };
   return {
-      {"POST", "/mcp", api::Body::kNone, mcp, "Model Context Protocol (Streamable HTTP)."},
-      {"GET", "/mcp", api::Body::kNone, mcp, "MCP: the event stream of a session."},
-      {"DELETE", "/mcp", api::Body::kNone, mcp, "MCP: ends a session."},
-      {"GET", "/mcp/server-card", api::Body::kNone, card, "MCP: who this server is."},
-      {"GET", "/.well-known/ai-catalog.json", api::Body::kNone, catalog, "Which MCP servers there are."},
+      {"POST", "/mcp", access::Permission::kAuthenticated, api::Body::kNone, mcp,
+       "Model Context Protocol (Streamable HTTP)."},
+      {"GET", "/mcp", access::Permission::kAuthenticated, api::Body::kNone, mcp, "MCP: the event stream of a session."},
+      {"DELETE", "/mcp", access::Permission::kAuthenticated, api::Body::kNone, mcp, "MCP: ends a session."},
+      {"GET", "/mcp/server-card", access::Permission::kPublic, api::Body::kNone, card, "MCP: who this server is."},
+      {"GET", "/.well-known/ai-catalog.json", access::Permission::kPublic, api::Body::kNone, catalog,
+       "Which MCP servers there are."},
   };
 }
 
+observe::HealthCheckResult Gateway::check_access() const {
+  const auto ready = access_->readiness();
+  if (ready) return {};
+  // Known keys go on working, so requests may still come.
+  return {.state = observe::HealthState::kDegraded,
+          .why = "the database or the audit trail cannot be written; see the log"};
+}
+
 void Gateway::start() {
+  if (access_) health_.add("access", [this] { return check_access(); });
   for (auto& loop : io_loops_) loop->start();
   mcp_->start();
   health_.started();

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "access/access_system.h"
 #include "access/host_policy.h"
 #include "api/pipeline.h"
 #include "async/blocking_pool.h"
@@ -29,15 +30,19 @@ namespace llm::cli {
 // must: they die with it), the I/O loops run on threads of their own.
 class Gateway {
  public:
-  // Creates the model store's folders. Errors: folders that cannot be had, an engine setting that does not hold.
+  // `access` may be null: then there are no clients but the owner of this process. It outlives the gateway. Creates the
+  // model store's folders. Errors: folders that cannot be had, an engine setting that does not hold.
   static Result<std::unique_ptr<Gateway>> build(const Settings& settings, const Installation& installation,
-                                                observe::Log& log, const EnvLookup& env = process_environment());
+                                                access::AccessSystem* access, observe::Log& log,
+                                                const EnvLookup& env = process_environment());
   ~Gateway();
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
-  // Listening descriptors (net/address.h); taken over. Before start().
-  void accept_on(int listening_fd) { server_->accept_on(listening_fd); }
+  // Listening descriptors (net/address.h); taken over. Before start(). `tls` null: plain.
+  void accept_on(int listening_fd, std::shared_ptr<net::TlsServer> tls = nullptr) {
+    server_->accept_on(listening_fd, std::move(tls));
+  }
   void start();
 
   // Two-phase stop: no new connections, running requests get `drain`, then everything ends, engines last. On the
@@ -53,14 +58,16 @@ class Gateway {
   observe::Health& health() { return health_; }
 
  private:
-  explicit Gateway(observe::Log& log);
+  Gateway(access::AccessSystem* access, observe::Log& log);
   Result<void> make(const Settings& settings, const Installation& installation, const EnvLookup& env);
   Result<void> make_mcp(const Settings& settings, const Installation& installation, const EnvLookup& env,
                         const std::vector<Loop*>& loops);
   std::vector<api::Route> mcp_routes() const;
+  observe::HealthCheckResult check_access() const;
   Task<void> stop_mcp();
   Task<bool> wait_drained(std::chrono::milliseconds limit, CancelToken hurry);
 
+  access::AccessSystem* access_;
   observe::Log& log_;
   observe::GatewayMetrics metrics_;
   observe::Health health_;

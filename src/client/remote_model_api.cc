@@ -151,6 +151,7 @@ Task<Result<json::object>> RemoteModelApi::read_events(net::ClientResponse& resp
 
 Task<Result<json::object>> RemoteModelApi::read_answer(net::ClientResponse& response, const Call& call) const {
   if (response.status() < 200 || response.status() > 299) co_return fail(co_await read_error(response));
+  if (response.status() == 204) co_return json::object();
   const auto type = response.headers().get("Content-Type").value_or("");
   if (to_lower(type).starts_with("text/event-stream")) co_return co_await read_events(response, call);
   co_return co_await read_document(response);
@@ -247,6 +248,11 @@ Task<Result<json::object>> RemoteModelApi::engine_logs(std::string name) {
 
 Task<Result<json::object>> RemoteModelApi::status() {
   return run({.target = "/api/v1/status", .head_timeout = kQuestionTimeout});
+}
+
+Task<Result<json::object>> RemoteModelApi::request(std::string method, std::string target, std::string body) {
+  co_return co_await run(
+      {.method = method, .target = std::move(target), .body = std::move(body), .head_timeout = kQuestionTimeout});
 }
 
 }  // namespace llm::client

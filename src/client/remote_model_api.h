@@ -46,6 +46,10 @@ class RemoteModelApi final : public inference::ModelApi {
   Task<Result<json::object>> engine_logs(std::string name) override;
   Task<Result<json::object>> status() override;
 
+  // Any other call that starts no work: `target` with its query, `body` as JSON text or empty. An answer without a body
+  // is an empty object.
+  Task<Result<json::object>> request(std::string method, std::string target, std::string body);
+
  private:
   struct Call;
   Task<Result<json::object>> run(Call call);

@@ -1,6 +1,5 @@
 #include "inference/local_model_api.h"
 
-#include <array>
 #include <fmt/format.h>
 #include <tuple>
 
@@ -12,6 +11,8 @@
 #include "inference/default_model.h"
 #include "inference/describe.h"
 #include "inference/generate.h"
+#include "inference/model_rights.h"
+#include "inference/text_sink.h"
 
 namespace llm::inference {
 namespace {
@@ -56,86 +57,6 @@ struct llm::json::Fields<llm::inference::UnloadRequest> {
 namespace llm::inference {
 namespace {
 
-// Turns the engine's events into the pieces of text a ModelApi caller wants.
-class TextSink final : public Sink {
- public:
-  explicit TextSink(EventSink& sink) : sink_(sink) {}
-  Task<Result<void>> on_loading(std::string_view model, const engines::LoadProgress& progress) override {
-    co_return co_await sink_(loading_event(model, progress));
-  }
-  Task<Result<void>> on_events(std::span<const std::string_view> payloads) override {
-    std::string text;
-    for (const auto payload : payloads) take(payload, text);
-    if (text.empty()) co_return Result<void>();
-    text_ += text;
-    co_return co_await sink_(json::object{{"text", std::move(text)}, {"tokens", tokens_}});
-  }
-  // The whole answer, once the stream has ended.
-  void complete(json::object& answer) {
-    answer["text"] = std::move(text_);
-    if (!logprobs_.empty()) answer["logprobs"] = json::object{{"content", std::move(logprobs_)}};
-    if (!tool_calls_.empty()) answer["tool_calls"] = std::move(tool_calls_);
-    if (!reasoning_.empty()) answer["reasoning"] = std::move(reasoning_);
-    answer["id"] = std::move(id_);
-  }
-
- private:
-  void take(std::string_view payload, std::string& text) {
-    boost::json::monotonic_resource memory(buffer_.data(), buffer_.size());
-    boost::system::error_code error;
-    const auto event = boost::json::parse({payload.data(), payload.size()}, error, &memory);
-    if (error || !event.is_object()) return;
-    const auto& object = event.get_object();
-    if (id_.empty()) id_ = json::string_or(object, "id");
-    const auto* choices = json::find(object, "choices");
-    if (!choices || !choices->is_array() || choices->get_array().empty()) return;
-    if (!choices->get_array()[0].is_object()) return;
-    const auto& choice = choices->get_array()[0].get_object();
-    const auto* delta = json::find(choice, "delta");
-    const std::size_t before = text.size();
-    if (delta && delta->is_object()) {
-      text += json::string_or(delta->get_object(), "content");
-      reasoning_ += json::string_or(delta->get_object(), "reasoning_content");
-      if (const auto* calls = json::find(delta->get_object(), "tool_calls"); calls && calls->is_array())
-        add_calls(calls->get_array());
-    } else {
-      text += json::string_or(choice, "text");
-    }
-    if (text.size() > before) ++tokens_;
-    if (const auto* logprobs = json::find(choice, "logprobs"); logprobs && logprobs->is_object()) {
-      if (const auto* content = json::find(logprobs->get_object(), "content"); content && content->is_array()) {
-        for (const auto& item : content->get_array()) logprobs_.push_back(json::value(item, logprobs_.storage()));
-      }
-    }
-  }
-  void add_calls(const json::array& calls) {
-    for (const auto& item : calls) {
-      if (!item.is_object()) continue;
-      const auto& call = item.get_object();
-      const auto index = json::int_or(call, "index");
-      if (index < 0 || index > 256) continue;
-      while (tool_calls_.size() <= static_cast<std::size_t>(index)) {
-        tool_calls_.push_back(json::object{{"id", ""}, {"name", ""}, {"arguments", ""}});
-      }
-      auto& mine = tool_calls_[static_cast<std::size_t>(index)].get_object();
-      if (const auto id = json::string_or(call, "id"); !id.empty()) mine["id"] = id;
-      if (const auto* function = json::find(call, "function"); function && function->is_object()) {
-        mine["name"].get_string().append(json::string_or(function->get_object(), "name"));
-        mine["arguments"].get_string().append(json::string_or(function->get_object(), "arguments"));
-      }
-    }
-  }
-
-  EventSink& sink_;
-  std::array<unsigned char, 4096> buffer_{};
-  std::string text_;
-  std::string reasoning_;
-  std::string id_;
-  std::int64_t tokens_ = 0;
-  json::array logprobs_;
-  json::array tool_calls_;
-};
-
 // For answers that come whole: only the waiting is worth events.
 class LoadingSink final : public Sink {
  public:
@@ -168,8 +89,13 @@ std::string new_request_id() {
   return unique_id("req_");
 }
 
-LocalModelApi::LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id)
-    : backend_(backend), loop_(loop), principal_(std::move(principal)), request_id_(std::move(request_id)) {}
+LocalModelApi::LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id,
+                             OnLimits on_limits)
+    : backend_(backend),
+      loop_(loop),
+      principal_(std::move(principal)),
+      request_id_(std::move(request_id)),
+      on_limits_(std::move(on_limits)) {}
 
 std::string LocalModelApi::next_request_id() const {
   return request_id_.empty() ? new_request_id() : request_id_;
@@ -187,7 +113,8 @@ Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSi
       .stream = true,  // also when the caller wants it whole: a client that goes away is then noticed by the engine
       .request_id = next_request_id(),
       .principal = principal_,
-      .keep_alive = decoded->keep_alive};
+      .keep_alive = decoded->keep_alive,
+      .on_limits = on_limits_};
   TextSink text(sink);
   auto outcome = co_await backend_.service.run(std::move(work), &text, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
@@ -207,7 +134,8 @@ Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::obj
                .body = std::move(request),
                .request_id = next_request_id(),
                .principal = principal_,
-               .keep_alive = {}};
+               .keep_alive = {},
+               .on_limits = on_limits_};
   auto outcome = co_await backend_.service.run(std::move(work), &loading, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
   if (model) *model = outcome->model;
@@ -225,23 +153,53 @@ Task<Result<json::object>> LocalModelApi::rerank(json::object request, EventSink
   return forward(Operation::kRerank, std::move(request), std::move(sink), std::move(cancel));
 }
 
+Task<Result<std::shared_ptr<const router::CatalogueEntry>>> LocalModelApi::find(access::Permission permission,
+                                                                                std::string name, bool default_too) {
+  using Found = Result<std::shared_ptr<const router::CatalogueEntry>>;
+  Found entry = default_too ? co_await resolve_model(backend_.catalogue, backend_.supervisor, name)
+                            : co_await backend_.catalogue.resolve(name);
+  const std::string_view resolved = entry ? std::string_view((*entry)->spec->key) : std::string_view();
+  if (auto may = check_model_right(principal_, permission, name, resolved); !may) co_return fail(may.error());
+  co_return entry;
+}
+
+void LocalModelApi::audit(std::string_view action, std::string_view model, const Result<json::object>& result) const {
+  if (!backend_.access) return;
+  backend_.access->audit.record({.request_id = request_id_,
+                                 .principal = principal_.id,
+                                 .project = std::string(principal_.project()),
+                                 .user = principal_.identity ? principal_.identity->user : std::string(),
+                                 .address = principal_.address,
+                                 .action = std::string(action),
+                                 .target = std::string(model),
+                                 .outcome = std::string(result ? "ok" : describe(result.error().code).name),
+                                 .message = result ? std::string() : result.error().message});
+}
+
 Task<Result<json::object>> LocalModelApi::list_models() {
   auto snapshot = co_await backend_.catalogue.list(true);
   if (!snapshot) co_return fail(snapshot.error());
   const auto reports = backend_.supervisor.report();
   json::array models;
-  for (const auto& entry : (*snapshot)->entries) models.push_back(model_summary(*entry, reports, **snapshot));
+  const auto visible = [this](std::string_view name) {
+    return principal_.local() || principal_.may(access::Permission::kModelsRead, name);
+  };
+  for (const auto& entry : (*snapshot)->entries) {
+    if (visible(entry->spec->key)) models.push_back(model_summary(*entry, reports, **snapshot));
+  }
   json::object aliases;
-  for (const auto& [alias, target] : (*snapshot)->aliases) aliases[alias] = target;
+  for (const auto& [alias, target] : (*snapshot)->aliases) {
+    if (visible(target) || visible(alias)) aliases[alias] = target;
+  }
   // What a request without a model gets.
-  const auto fallback = co_await resolve_model(backend_.catalogue, backend_.supervisor, "");
+  const auto fallback = co_await find(access::Permission::kModelsRead, "", true);
   co_return json::object{{"models", std::move(models)},
                          {"aliases", std::move(aliases)},
                          {"default", fallback ? json::value((*fallback)->spec->model) : json::value()}};
 }
 
 Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
-  auto entry = co_await resolve_model(backend_.catalogue, backend_.supervisor, std::move(name));
+  auto entry = co_await find(access::Permission::kModelsRead, std::move(name), true);
   if (!entry) co_return fail(entry.error());
   auto snapshot = co_await backend_.catalogue.list(false);
   if (!snapshot) co_return fail(snapshot.error());
@@ -251,27 +209,35 @@ Task<Result<json::object>> LocalModelApi::model_info(std::string name) {
 Task<Result<json::object>> LocalModelApi::load_model(json::object request, EventSink sink, CancelToken cancel) {
   auto decoded = json::decode<LoadRequest>(request);
   if (!decoded) co_return fail(decoded.error());
-  auto entry = co_await resolve_model(backend_.catalogue, backend_.supervisor, decoded->model);
-  if (!entry) co_return fail(entry.error());
-  if (auto servable = router::check_servable(**entry); !servable) co_return fail(servable.error());
+  auto entry = co_await find(access::Permission::kModelsWrite, decoded->model, true);
+  auto loaded = entry ? co_await load(**entry, decoded->keep_alive, sink, std::move(cancel))
+                      : Result<json::object>(fail(entry.error()));
+  audit("model.load", entry ? (*entry)->spec->key : decoded->model, loaded);
+  co_return loaded;
+}
+
+Task<Result<json::object>> LocalModelApi::load(const router::CatalogueEntry& entry,
+                                               std::optional<json::Duration> keep_alive, EventSink& sink,
+                                               CancelToken cancel) {
+  if (auto servable = router::check_servable(entry); !servable) co_return fail(servable.error());
   const auto begin = std::chrono::steady_clock::now();
   engines::Supervisor::AcquireOptions options{
-      .keep_alive = decoded->keep_alive, .timeout = backend_.load_timeout, .progress = {}, .retry_now = true};
+      .keep_alive = keep_alive, .timeout = backend_.load_timeout, .progress = {}, .retry_now = true};
   if (sink) {
     options.progress = [&sink, &entry](engines::LoadProgress progress) -> Task<Result<void>> {
-      co_return co_await sink(loading_event((*entry)->spec->model, progress));
+      co_return co_await sink(loading_event(entry.spec->model, progress));
     };
   }
-  auto lease = co_await backend_.supervisor.acquire((*entry)->spec, std::move(options), cancel);
+  auto lease = co_await backend_.supervisor.acquire(entry.spec, std::move(options), cancel);
   if (!lease) co_return fail(lease.error());
-  json::object answer{{"model", (*entry)->spec->model},
+  json::object answer{{"model", entry.spec->model},
                       {"state", "ready"},
                       {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()},
                       {"context", lease->info().context},
                       {"slots", lease->info().slots},
                       {"memory_bytes", 0}};
   for (const auto& report : backend_.supervisor.report()) {
-    if (report.key == (*entry)->spec->key) answer["memory_bytes"] = report.memory_used;
+    if (report.key == entry.spec->key) answer["memory_bytes"] = report.memory_used;
   }
   co_return answer;
 }
@@ -279,15 +245,31 @@ Task<Result<json::object>> LocalModelApi::load_model(json::object request, Event
 Task<Result<json::object>> LocalModelApi::unload_model(json::object request) {
   auto decoded = json::decode<UnloadRequest>(request);
   if (!decoded) co_return fail(decoded.error());
-  auto entry = co_await backend_.catalogue.resolve(decoded->model);
-  if (!entry) co_return fail(entry.error());
-  auto unloaded = co_await backend_.supervisor.unload((*entry)->spec->key, decoded->force);
-  if (!unloaded && unloaded.error().code != ErrorCode::kNotFound) co_return fail(unloaded.error());
-  co_return json::object{{"model", (*entry)->spec->model}, {"state", "stopped"}, {"was_loaded", unloaded.has_value()}};
+  auto entry = co_await find(access::Permission::kModelsWrite, decoded->model, false);
+  Result<json::object> answer = json::object();
+  if (entry) {
+    auto unloaded = co_await backend_.supervisor.unload((*entry)->spec->key, decoded->force);
+    if (!unloaded && unloaded.error().code != ErrorCode::kNotFound) {
+      answer = fail(unloaded.error());
+    } else {
+      answer =
+          json::object{{"model", (*entry)->spec->model}, {"state", "stopped"}, {"was_loaded", unloaded.has_value()}};
+    }
+  } else {
+    answer = fail(entry.error());
+  }
+  audit("model.unload", entry ? (*entry)->spec->key : decoded->model, answer);
+  co_return answer;
 }
 
 Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
-  auto entry = co_await backend_.catalogue.resolve(std::move(name));
+  auto removed = co_await remove(name);
+  audit("model.remove", name, removed);
+  co_return removed;
+}
+
+Task<Result<json::object>> LocalModelApi::remove(std::string name) {
+  auto entry = co_await find(access::Permission::kAdmin, std::move(name), false);
   if (!entry) co_return fail(entry.error());
   if ((*entry)->manifest.size == 0) {
     co_return fail(ErrorCode::kConflict, fmt::format("model \"{}\" belongs to an external engine; remove it from the "
@@ -307,13 +289,18 @@ Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
 
 Task<Result<json::object>> LocalModelApi::engines() {
   json::array list;
-  for (const auto& report : backend_.supervisor.report()) list.push_back(engine_json(report));
+  for (const auto& report : backend_.supervisor.report()) {
+    if (principal_.local() || principal_.may(access::Permission::kEnginesRead, report.key)) {
+      list.push_back(engine_json(report));
+    }
+  }
   co_return json::object{{"engines", std::move(list)}};
 }
 
 Task<Result<json::object>> LocalModelApi::engine_logs(std::string name) {
   // The engine may be of a model that is gone, or of an external one, whose name the catalogue makes up.
-  auto entry = co_await backend_.catalogue.resolve(name);
+  auto entry = co_await find(access::Permission::kEnginesRead, name, false);
+  if (!entry && entry.error().code == ErrorCode::kPermissionDenied) co_return fail(entry.error());
   if (entry) {
     if (auto harmless = check_log(*(*entry)->spec); !harmless) co_return fail(std::move(harmless.error()));
   }

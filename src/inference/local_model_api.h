@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -23,14 +24,19 @@ struct Backend {
   BlockingPool& pull_waiters;  // one thread for each caller that waits for a pull
   observe::Log& log;
   observe::GatewayMetrics& metrics;
+  access::AccessControl* access = nullptr;  // null: nothing is audited
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
 
-// ModelApi inside the process, for the callers of one loop and one principal.
+// ModelApi inside the process, for the callers of one loop and one principal. It sees and touches the models that the
+// principal may; whether it may call an operation at all is for the front end's table of routes or tools.
 class LocalModelApi final : public ModelApi {
  public:
-  LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id = {});
+  using OnLimits = std::function<void(const access::LimitReport& report)>;
+  // `on_limits`: hears where the caller stands with its limits (Request::on_limits).
+  LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id = {},
+                OnLimits on_limits = {});
 
   Task<Result<json::object>> generate(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> embed(json::object request, EventSink sink, CancelToken cancel) override;
@@ -51,11 +57,21 @@ class LocalModelApi final : public ModelApi {
   Task<Result<json::object>> forward(Operation operation, json::object request, EventSink sink, CancelToken cancel,
                                      std::string* model = nullptr);
   std::string next_request_id() const;
+  // What resolve() gives, if the principal may do that to it.
+  Task<Result<std::shared_ptr<const router::CatalogueEntry>>> find(access::Permission permission, std::string name,
+                                                                   bool default_too);
+  Task<Result<json::object>> load(const router::CatalogueEntry& entry, std::optional<json::Duration> keep_alive,
+                                  EventSink& sink, CancelToken cancel);
+  Task<Result<json::object>> remove(std::string name);
+  Task<Result<json::object>> pull(json::object request, EventSink sink, CancelToken cancel);
+  // What changes models goes into the audit trail.
+  void audit(std::string_view action, std::string_view model, const Result<json::object>& result) const;
 
   Backend& backend_;
   Loop& loop_;
   access::Principal principal_;
   std::string request_id_;  // of the request this serves; empty: each call gets its own
+  OnLimits on_limits_;
 };
 
 // The request ids' prefix tells where a request came from.

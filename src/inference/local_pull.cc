@@ -6,6 +6,7 @@
 #include "async/watch.h"
 #include "inference/describe.h"
 #include "inference/local_model_api.h"
+#include "inference/model_rights.h"
 #include "json/fields.h"
 
 namespace llm::inference {
@@ -75,6 +76,13 @@ Task<void> work(Backend& backend, models::PullRequest request, std::shared_ptr<P
 }  // namespace
 
 Task<Result<json::object>> LocalModelApi::pull_model(json::object request, EventSink sink, CancelToken cancel) {
+  const std::string source(json::string_or(request, "source"));
+  auto pulled = co_await pull(std::move(request), std::move(sink), std::move(cancel));
+  audit("model.pull", pulled ? std::string(json::string_or(*pulled, "name")) : source, pulled);
+  co_return pulled;
+}
+
+Task<Result<json::object>> LocalModelApi::pull(json::object request, EventSink sink, CancelToken cancel) {
   auto decoded = json::decode<PullBody>(request);
   if (!decoded) co_return fail(decoded.error());
   models::PullRequest pull{.source = decoded->source, .name = {}, .replace = decoded->replace, .settings = {}};
@@ -82,6 +90,11 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
     auto name = models::parse_model_name(decoded->name);
     if (!name) co_return fail(std::move(name.error()).at("/name"));
     pull.name = std::move(*name);
+  }
+  // Without a name one is made of the file's: only who may all models leaves that open.
+  const std::string wanted = decoded->name.empty() ? "*" : decoded->name;
+  if (auto may = check_model_right(principal_, access::Permission::kModelsWrite, wanted, {}); !may) {
+    co_return fail(std::move(may.error()).at("/name"));
   }
   if (!decoded->sha256.empty()) {
     auto digest = models::Digest::parse_hex(decoded->sha256);

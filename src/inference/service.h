@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "access/access_control.h"
 #include "access/principal.h"
 #include "async/cancel.h"
 #include "async/loop.h"
@@ -34,6 +36,8 @@ struct Request {
   std::string request_id;
   access::Principal principal;
   std::optional<json::Duration> keep_alive;
+  // Hears where the caller stands with its limits, before anything is sent, also when one of them refuses the request.
+  std::function<void(const access::LimitReport&)> on_limits = {};
 };
 
 struct Usage {
@@ -72,8 +76,9 @@ struct ServiceSettings {
 // model → make its engine ready → send → stream → settle. Thread-safe; a request runs on the loop of its caller.
 class Service {
  public:
+  // `access` may be null: then nobody is limited and nothing is booked.
   Service(ServiceSettings settings, Admission& admission, router::Catalogue& catalogue, engines::Supervisor& supervisor,
-          observe::Log& log, observe::GatewayMetrics& metrics);
+          observe::Log& log, observe::GatewayMetrics& metrics, access::AccessControl* access = nullptr);
   Service(const Service&) = delete;
   Service& operator=(const Service&) = delete;
 
@@ -88,6 +93,7 @@ class Service {
  private:
   struct Flight;  // one request's state on its way
   Task<Result<void>> dispatch(Flight& flight);
+  Task<Result<void>> serve(Flight& flight);
   Task<Result<engines::Lease>> make_ready(Flight& flight);
   Task<Result<Admission::Ticket>> wait_for_capacity(const Flight& flight);
   Task<Result<void>> exchange(Flight& flight, bool stream);
@@ -104,6 +110,7 @@ class Service {
   engines::Supervisor& supervisor_;
   observe::Log& log_;
   observe::GatewayMetrics& metrics_;
+  access::AccessControl* access_;
   std::vector<std::pair<Loop*, net::HttpClient*>> clients_;
 };
 

@@ -1,5 +1,6 @@
 #include "inference/stream_scan.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -126,12 +127,14 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
   return result;
 }
 
-StreamScan::StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted, std::string model)
+StreamScan::StreamScan(Operation operation, std::int64_t choices, bool several, bool usage_wanted, std::string model,
+                       bool hide_progress)
     : operation_(operation),
       choices_(choices),
       several_(several),
       usage_wanted_(usage_wanted),
-      model_(std::move(model)) {}
+      model_(std::move(model)),
+      hide_progress_(hide_progress) {}
 
 void StreamScan::find_finish_reason(std::string_view payload) {
   if (!finish_reason_.empty()) return;
@@ -161,14 +164,44 @@ StreamScan::Verdict StreamScan::look(std::string_view payload) {
   // llama-server begins the stream of several prompts with "null".
   if (payload.empty() || payload == "null") return Verdict::kDrop;
   if (is_error(payload)) return Verdict::kError;
+  if (hide_progress_ && look_at_progress(payload)) return Verdict::kDrop;
   find_finish_reason(payload);
   if (has_value(payload, "\"usage\"", "{")) return look_at_usage(payload);
-  saw_text_ = true;
-  return Verdict::kForward;
+  return forward_text();
+}
+
+// {"choices": [{"index": 0, …}], …, "prompt_progress": {"total": 32, "cache": 0, "processed": 32, "time_ms": 118}}
+bool StreamScan::look_at_progress(std::string_view payload) {
+  if (!has_value(payload, "\"prompt_progress\"", "{")) return false;
+  const auto parsed = json::parse(payload);
+  if (!parsed || !parsed->is_object()) return false;
+  const auto& event = parsed->get_object();
+  const auto* progress = json::find(event, "prompt_progress");
+  if (!progress || !progress->is_object()) return false;  // of something else inside the event
+  std::int64_t index = 0;
+  if (const auto* choices = json::find(event, "choices");
+      choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object()) {
+    index = json::int_or(choices->get_array()[0].get_object(), "index");
+  }
+  processed_[index] = json::int_or(progress->get_object(), "processed");
+  return true;
+}
+
+Usage StreamScan::used() const {
+  if (usage_events_ > 0) return usage_;
+  Usage used;
+  for (const auto& [index, tokens] : processed_) {
+    if (index % choices_ == 0) used.prompt_tokens += tokens;  // completions of one prompt share it
+  }
+  // A chat's first event carries the role alone.
+  const bool chat = operation_ == Operation::kChat;
+  used.completion_tokens = std::max<std::int64_t>(0, pieces_ - (chat ? choices_ : 0));
+  return used;
 }
 
 StreamScan::Verdict StreamScan::forward_text() {
   saw_text_ = true;
+  ++pieces_;
   return Verdict::kForward;
 }
 

@@ -125,6 +125,48 @@ TEST(StreamScan, SeveralPromptsInAnyOrder) {
   EXPECT_EQ(scan.usage().completion_tokens, 4);
 }
 
+// What llama-server writes with return_progress.
+std::string progress(int processed, int total, int index = 0) {
+  return R"({"choices":[{"finish_reason":null,"index":)" + std::to_string(index) +
+         R"(,"delta":{"role":"assistant","content":null}}],"prompt_progress":{"total":)" + std::to_string(total) +
+         R"(,"cache":0,"processed":)" + std::to_string(processed) + R"(,"time_ms":1}})";
+}
+
+TEST(StreamScan, ProgressThatWeAskedForIsNotForTheClient) {
+  StreamScan scan(Operation::kChat, 1, false, false, "m", true);
+  EXPECT_EQ(scan.look(progress(0, 32)), Verdict::kDrop);
+  EXPECT_FALSE(scan.saw_text());
+  auto theirs = chat();
+  EXPECT_EQ(theirs.look(progress(0, 32)), Verdict::kForward) << "the client asked for it";
+  EXPECT_EQ(scan.look(R"({"choices":[{"delta":{"content":"prompt_progress"}}]})"), Verdict::kForward);
+  EXPECT_EQ(scan.look(R"({"choices":[{"delta":{"prompt_progress":{"processed":9}}}]})"), Verdict::kForward);
+}
+
+TEST(StreamScan, AStreamThatIsCutHasUsedWhatItHasUsed) {
+  StreamScan scan(Operation::kChat, 1, false, false, "m", true);
+  EXPECT_EQ(scan.used().prompt_tokens, 0);
+  scan.look(progress(0, 32));
+  scan.look(progress(20, 32));
+  EXPECT_EQ(scan.used().prompt_tokens, 20);
+  EXPECT_EQ(scan.used().completion_tokens, 0);
+  scan.look(progress(32, 32));
+  scan.look(R"({"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]})");
+  EXPECT_EQ(scan.used().completion_tokens, 0) << "the role is no token";
+  for (int i = 0; i < 3; ++i) scan.look(R"({"choices":[{"index":0,"delta":{"content":"a"}}]})");
+  EXPECT_EQ(scan.used().prompt_tokens, 32);
+  EXPECT_EQ(scan.used().completion_tokens, 3);
+  scan.look(R"({"choices":[],"usage":{"prompt_tokens":32,"completion_tokens":4}})");
+  EXPECT_EQ(scan.used().completion_tokens, 4) << "the engine knows better";
+}
+
+TEST(StreamScan, CompletionsOfOnePromptShareItsTokens) {
+  StreamScan scan(Operation::kCompletion, 2, true, false, "m", true);
+  for (int index = 0; index < 4; ++index) scan.look(progress(10 + index, 20, index));
+  EXPECT_EQ(scan.used().prompt_tokens, 10 + 12) << "two prompts, two completions of each";
+  scan.look(R"({"choices":[{"index":3,"text":"a"}]})");
+  EXPECT_EQ(scan.used().completion_tokens, 1);
+}
+
 TEST(StreamScan, ErrorsOfAllShapes) {
   for (const auto& [payload, code] : std::vector<std::pair<std::string, ErrorCode>>{
            {R"({"error":{"code":503,"message":"odd"}})", ErrorCode::kOverloaded},

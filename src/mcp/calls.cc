@@ -155,7 +155,7 @@ Task<void> Calls::run(Calls* calls, std::shared_ptr<Call> call) {
 Task<Round> Calls::play(const std::shared_ptr<Call>& call) {
   Context context = make_context(call);
   if (!call->origin.sealed_state.empty()) {
-    auto state = server_.states().open(call->origin.sealed_state, call->origin.caller->principal, call->binding());
+    auto state = server_.states().open(call->origin.sealed_state, call->origin.caller->principal.id, call->binding());
     if (!state) co_return Round{.refusal = Refusal{kInvalidParams, to_string(state.error()), {}}};
     context.state = std::move(*state);
   }
@@ -224,7 +224,7 @@ Round Calls::ask_by_result(const Call& call, InputRequired& wanted) const {
   if (!wanted.state.empty() || wanted.requests.empty()) {
     round.result.append(R"(,"requestState":)");
     json::append_quoted(round.result,
-                        server_.states().seal(wanted.state, call.origin.caller->principal, call.binding()));
+                        server_.states().seal(wanted.state, call.origin.caller->principal.id, call.binding()));
   }
   round.result.append(server_.meta_member()).push_back('}');
   return round;

@@ -7,11 +7,16 @@
 
 namespace llm::mcp {
 
-Connection::Connection(const Server& server, Loop& loop, Outbox& outbox, const std::string& principal)
+Connection::Connection(const Server& server, Loop& loop, Outbox& outbox, const access::Principal& principal)
     : server_(server),
       calls_(server, loop, outbox),
       legacy_(server, calls_, principal),
       modern_(server, calls_, principal) {}
+
+void Connection::set_principal(const access::Principal& principal) {
+  legacy_.set_principal(principal);
+  modern_.set_principal(principal);
+}
 
 void Connection::on_decoded(Decoded decoded, Channel channel) {
   if (closed_) return;

@@ -21,7 +21,10 @@ namespace llm::mcp {
 // after `close` and `drained`, or after its loop has ended.
 class Connection {
  public:
-  Connection(const Server& server, Loop& loop, Outbox& outbox, const std::string& principal = {});
+  Connection(const Server& server, Loop& loop, Outbox& outbox, const access::Principal& principal = {});
+
+  // Whoever sends the next messages: the same id, with what it may do now.
+  void set_principal(const access::Principal& principal);
 
   // One message or batch as text, without a newline. Never fails: what is wrong with it is answered.
   void on_line(std::string_view line, Channel channel = 0) { on_decoded(decode_line(line), channel); }

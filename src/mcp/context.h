@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "access/principal.h"
 #include "async/cancel.h"
 #include "async/loop.h"
 #include "json/json.h"
@@ -23,7 +24,7 @@ struct ClientInfo {
 
 // What is known about the other side of a request. Shared by a session's requests; immutable.
 struct Caller {
-  std::string principal = {};  // as the transport found out; empty: the user who owns the process
+  access::Principal principal = {};  // as the transport found out; by default the user who owns the process
   ClientInfo client = {};
   json::object capabilities = {};  // ClientCapabilities: of the session (legacy) or of this request (modern)
 

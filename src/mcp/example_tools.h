@@ -190,7 +190,7 @@ inline void add_resources(ResourceRegistry& resources) {
   resources
       .add(ResourceTemplate{.uri_template = "example://items/{id}", .name = "item"}, read_item, {{"id", complete_word}})
       .value();
-  resources.add_lister([](Context) -> Task<Result<std::vector<Resource>>> {
+  resources.add_lister(access::Permission::kModelsRead, [](Context) -> Task<Result<std::vector<Resource>>> {
     std::vector<Resource> out{{.uri = "example://items/a", .name = "a"}, {.uri = "example://items/b", .name = "b"}};
     co_return out;
   });

@@ -1,9 +1,9 @@
 #include "mcp/legacy_era.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <utility>
 
+#include "mcp/authorization.h"
 #include "mcp/prompt_methods.h"
 #include "mcp/resource_methods.h"
 #include "mcp/tool_methods.h"
@@ -13,18 +13,24 @@ namespace {
 
 constexpr std::size_t kMostSubscriptions = 1000;
 
-bool is_readable(const ResourceSet& resources, std::string_view uri) {
-  return std::ranges::any_of(resources.fixed, [&](const auto& one) { return one.info.uri == uri; }) ||
-         std::ranges::any_of(resources.templates,
-                             [&](const auto& one) { return match_template(one.info.uri_template, uri).has_value(); });
-}
-
 }  // namespace
 
-LegacyEra::LegacyEra(const Server& server, Calls& calls, std::string principal)
+LegacyEra::LegacyEra(const Server& server, Calls& calls, access::Principal principal)
     : server_(server),
       calls_(calls),
       caller_(std::make_shared<const Caller>(Caller{.principal = std::move(principal)})) {}
+
+void LegacyEra::set_principal(const access::Principal& principal) {
+  const access::Principal& now = caller_->principal;
+  if (now.identity == principal.identity && now.address == principal.address && now.id == principal.id) return;
+  Caller caller = *caller_;
+  caller.principal = principal;
+  caller_ = std::make_shared<const Caller>(std::move(caller));
+  if (subscribed_.empty()) return;
+  const auto resources = server_.resources().resources();
+  std::erase_if(subscribed_, [&](const auto& uri) { return !find_resource(*resources, uri).watchable_by(principal); });
+  if (subscribed_.empty()) interest_.end();
+}
 
 LegacyEra::Method LegacyEra::find_method(std::string_view name) {
   static constexpr std::pair<std::string_view, Method> kMethods[] = {
@@ -124,9 +130,11 @@ void LegacyEra::resources_subscribe(Request& request, ReplyTo to) {
   if (!resources->subscribable) {
     return calls_.refuse(to, {kMethodNotFound, "Method not found: the resources of this server never change.", {}});
   }
-  if (!is_readable(*resources, uri->get_string())) {
+  const FoundResource found = find_resource(*resources, uri->get_string());
+  if (found.read == nullptr) {
     return calls_.refuse(to, {kResourceNotFound, "Resource not found.", json::write(json::object{{"uri", *uri}})});
   }
+  if (!found.watchable_by(caller_->principal)) return calls_.refuse(to, not_permitted(found.permission));
   if (subscribed_.size() >= kMostSubscriptions && !subscribed_.contains(uri->get_string())) {
     return calls_.refuse(
         to, {kInternalError, fmt::format("Too many subscriptions: at most {} a session.", kMostSubscriptions), {}});

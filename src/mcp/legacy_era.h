@@ -15,12 +15,15 @@ namespace llm::mcp {
 // twice, get answers all the same. One per session, on its loop.
 class LegacyEra {
  public:
-  LegacyEra(const Server& server, Calls& calls, std::string principal);
+  LegacyEra(const Server& server, Calls& calls, access::Principal principal);
 
   bool initialized() const { return initialized_; }
   // What was agreed on; before that the latest.
   const Revision& revision() const { return *revision_; }
 
+  // On whose behalf the next requests come: the same id with the rights it has now. What it may not hear of any more
+  // is no longer subscribed to.
+  void set_principal(const access::Principal& principal);
   void on_request(Request& request, ReplyTo to);
   void on_change(const Change& change);
   // Is there anything this session must be told of?

@@ -43,7 +43,7 @@ std::optional<Refusal> check_meta(const json::object& fields) {
   return std::nullopt;
 }
 
-std::expected<Origin, Refusal> read_origin(const json::object& params, const std::string& principal) {
+std::expected<Origin, Refusal> read_origin(const json::object& params, const access::Principal& principal) {
   static const json::object kNone;
   const json::object* found = meta_of(params);
   const json::object& fields = found != nullptr ? *found : kNone;

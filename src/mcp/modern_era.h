@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "mcp/calls.h"
 #include "mcp/jsonrpc.h"
@@ -15,7 +16,7 @@ namespace llm::mcp {
 // nothing is remembered but the open `subscriptions/listen` requests.
 class ModernEra {
  public:
-  ModernEra(const Server& server, Calls& calls, std::string principal)
+  ModernEra(const Server& server, Calls& calls, access::Principal principal)
       : server_(server), calls_(calls), principal_(std::move(principal)), subscriptions_(server, calls) {}
 
   // Does the request carry the `_meta` of this era, well-formed or not?
@@ -24,6 +25,8 @@ class ModernEra {
   static bool owns(std::string_view method);
 
   void on_request(Request& request, ReplyTo to);
+  // On whose behalf the next requests come.
+  void set_principal(const access::Principal& principal) { principal_ = principal; }
   Subscriptions& subscriptions() { return subscriptions_; }
   const Subscriptions& subscriptions() const { return subscriptions_; }
 
@@ -45,7 +48,7 @@ class ModernEra {
 
   const Server& server_;
   Calls& calls_;
-  std::string principal_;
+  access::Principal principal_;
   Subscriptions subscriptions_;
 };
 

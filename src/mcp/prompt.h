@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "access/permission.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "json/json.h"
@@ -45,6 +46,7 @@ struct Prompt {
   std::vector<PromptArgument> arguments = {};
   std::function<Task<Result<PromptResult>>(PromptCall)> handler = {};
   std::vector<Icon> icons = {};
+  access::Permission permission = access::Permission::kAdmin;  // what its user needs; who lacks it does not see it
 };
 
 }  // namespace llm::mcp

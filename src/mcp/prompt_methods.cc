@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "mcp/authorization.h"
 #include "mcp/pages.h"
 
 namespace llm::mcp {
@@ -54,13 +55,18 @@ Refusal refusal_of(const Error& error) {
   return {theirs ? kInvalidParams : kInternalError, to_string(error), {}};
 }
 
-std::expected<SharedPrompt, Refusal> find_prompt(const Server& server, std::string_view name,
-                                                 std::string_view pointer) {
+std::expected<SharedPrompt, Refusal> find_prompt(const Server& server, std::string_view name, std::string_view pointer,
+                                                 const access::Principal& caller) {
   const auto prompts = server.prompts().prompts();
   const auto found = std::ranges::find_if(*prompts, [&](const auto& one) { return one->name == name; });
-  if (found != prompts->end()) return *found;
+  if (found != prompts->end()) {
+    if (caller.may((*found)->permission)) return *found;
+    return std::unexpected(not_permitted((*found)->permission));
+  }
   std::vector<std::string> names;
-  for (const auto& prompt : *prompts) names.push_back(prompt->name);
+  for (const auto& prompt : *prompts) {
+    if (caller.may(prompt->permission)) names.push_back(prompt->name);
+  }
   const auto close = nearest(name, names, 1);
   return std::unexpected(
       invalid_params(fmt::format("unknown prompt '{}'.{}", name.substr(0, 128),
@@ -118,10 +124,10 @@ Task<Round> run_completer(const Server* server, const Revision* revision, Comple
 
 // The completer of what `ref` and `argument` name; an empty one if nothing is known about that argument.
 std::expected<Completer, Refusal> find_completer(const Server& server, const json::object& ref,
-                                                 std::string_view argument) {
+                                                 std::string_view argument, const access::Principal& caller) {
   const std::string_view type = json::string_or(ref, "type");
   if (type == "ref/prompt") {
-    const auto prompt = find_prompt(server, json::string_or(ref, "name"), "/params/ref/name");
+    const auto prompt = find_prompt(server, json::string_or(ref, "name"), "/params/ref/name", caller);
     if (!prompt) return std::unexpected(prompt.error());
     for (const auto& one : (*prompt)->arguments) {
       if (one.name == argument) return one.complete;
@@ -134,6 +140,7 @@ std::expected<Completer, Refusal> find_completer(const Server& server, const jso
     const auto resources = server.resources().resources();
     for (const auto& one : resources->templates) {
       if (one.info.uri_template != uri) continue;
+      if (!caller.may(one.info.permission)) return std::unexpected(not_permitted(one.info.permission));
       const auto found = one.complete.find(argument);
       return found != one.complete.end() ? found->second : Completer();
     }
@@ -149,7 +156,9 @@ std::expected<Completer, Refusal> find_completer(const Server& server, const jso
 void list_prompts(const Server& server, Calls& calls, const Origin& origin, const json::object& params,
                   const ReplyTo& to) {
   std::vector<std::string> entries;
-  for (const auto& prompt : *server.prompts().prompts()) entries.push_back(write_entry(*prompt, *origin.revision));
+  for (const auto& prompt : *server.prompts().prompts()) {
+    if (origin.caller->principal.may(prompt->permission)) entries.push_back(write_entry(*prompt, *origin.revision));
+  }
   const std::vector<std::string_view> views(entries.begin(), entries.end());
   const auto page = write_page(server, *origin.revision, params, "prompts", views);
   if (!page) return calls.refuse(to, page.error());
@@ -161,7 +170,7 @@ void get_prompt(const Server& server, Calls& calls, Origin origin, const json::o
   if (name == nullptr || !name->is_string()) {
     return calls.refuse(to, invalid_params("the prompt's name must be given as a string.", "/params/name"));
   }
-  auto prompt = find_prompt(server, name->get_string(), "/params/name");
+  auto prompt = find_prompt(server, name->get_string(), "/params/name", origin.caller->principal);
   if (!prompt) return calls.refuse(to, prompt.error());
   auto arguments = read_strings(json::find(params, "arguments"), "/params/arguments");
   if (!arguments) return calls.refuse(to, arguments.error());
@@ -193,7 +202,7 @@ void complete(const Server& server, Calls& calls, Origin origin, const json::obj
   if (name == nullptr || !name->is_string()) {
     return calls.refuse(to, invalid_params("the argument's name must be given as a string.", "/params/argument/name"));
   }
-  auto completer = find_completer(server, ref->get_object(), name->get_string());
+  auto completer = find_completer(server, ref->get_object(), name->get_string(), origin.caller->principal);
   if (!completer) return calls.refuse(to, completer.error());
   const Revision& revision = *origin.revision;
   if (!*completer) return calls.answer(to, write_completion(server, revision, {}));

@@ -211,8 +211,8 @@ Result<void> ResourceRegistry::add(ResourceTemplate resource, ResourceReader rea
   return {};
 }
 
-void ResourceRegistry::add_lister(ResourceSet::Lister lister) {
-  publish([&](ResourceSet& state) { state.listers.push_back(std::move(lister)); });
+void ResourceRegistry::add_lister(access::Permission permission, ResourceSet::Lister lister) {
+  publish([&](ResourceSet& state) { state.listers.push_back({permission, std::move(lister)}); });
 }
 
 void ResourceRegistry::allow_subscriptions() {
@@ -222,6 +222,23 @@ void ResourceRegistry::allow_subscriptions() {
 std::shared_ptr<const ResourceSet> ResourceRegistry::resources() const {
   const std::lock_guard lock(mutex_);
   return state_;
+}
+
+bool FoundResource::watchable_by(const access::Principal& caller) const {
+  if (read == nullptr || !caller.may(permission)) return false;
+  return from == nullptr || !from->watchable || from->watchable(caller, variables);
+}
+
+FoundResource find_resource(const ResourceSet& resources, std::string_view uri) {
+  for (const auto& one : resources.fixed) {
+    if (one.info.uri == uri) return {.read = &one.read, .permission = one.info.permission};
+  }
+  for (const auto& one : resources.templates) {
+    if (auto variables = match_template(one.info.uri_template, uri)) {
+      return {&one.read, one.info.permission, std::move(*variables), &one.info};
+    }
+  }
+  return {};
 }
 
 PromptRegistry::PromptRegistry(const Changes* changes)

@@ -75,7 +75,11 @@ struct ResourceSet {
 
   std::vector<Fixed> fixed;
   std::vector<RegisteredTemplate> templates;
-  std::vector<Lister> listers;
+  struct Listed {
+    access::Permission permission;
+    Lister list;
+  };
+  std::vector<Listed> listers;
   bool subscribable = false;  // may some of them change?
 };
 
@@ -85,7 +89,7 @@ class ResourceRegistry {
   Result<void> add(Resource resource, ResourceReader reader);
   Result<void> add(ResourceTemplate resource, ResourceReader reader,
                    std::map<std::string, Completer, std::less<>> complete = {});
-  void add_lister(ResourceSet::Lister lister);
+  void add_lister(access::Permission permission, ResourceSet::Lister lister);
   // Announces resources/subscribe; whoever changes one calls Changes::announce.
   void allow_subscriptions();
   std::shared_ptr<const ResourceSet> resources() const;
@@ -100,8 +104,19 @@ class ResourceRegistry {
 };
 
 // Does `uri` fit the template? Then its variables, percent-decoded.
-std::optional<std::map<std::string, std::string, std::less<>>> match_template(std::string_view uri_template,
-                                                                              std::string_view uri);
+std::optional<UriVariables> match_template(std::string_view uri_template, std::string_view uri);
+
+// What a URI names: a resource, or what a template stands for. `read` null: nothing. Valid as long as the set is.
+struct FoundResource {
+  const ResourceReader* read = nullptr;
+  access::Permission permission = access::Permission::kAdmin;
+  UriVariables variables = {};
+  const ResourceTemplate* from = nullptr;  // null: it has its own entry
+
+  // May this caller be told when it changes?
+  bool watchable_by(const access::Principal& caller) const;
+};
+FoundResource find_resource(const ResourceSet& resources, std::string_view uri);
 
 using PromptSet = std::vector<std::shared_ptr<const Prompt>>;  // in the order of prompts/list
 

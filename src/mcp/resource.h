@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "access/permission.h"
+#include "access/principal.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "json/json.h"
@@ -54,9 +56,12 @@ struct Resource {
   std::string mime_type = {};
   std::optional<std::uint64_t> size = {};  // bytes
   std::vector<Icon> icons = {};
+  access::Permission permission = access::Permission::kAdmin;  // what a reader needs; who lacks it does not see it
 };
 
 // RFC 6570 level 1: "llm://models/{name}"; a variable matches one or more characters without '/', "{+path}" any.
+using UriVariables = std::map<std::string, std::string, std::less<>>;
+
 struct ResourceTemplate {
   std::string uri_template = {};
   std::string name = {};
@@ -64,6 +69,10 @@ struct ResourceTemplate {
   std::string description = {};
   std::string mime_type = {};
   std::vector<Icon> icons = {};
+  access::Permission permission = access::Permission::kAdmin;
+  // May this caller hear of the one that the variables name? Readers find out themselves. Empty: whoever has the
+  // permission.
+  std::function<bool(const access::Principal& caller, const UriVariables& variables)> watchable = {};
 };
 
 }  // namespace llm::mcp

@@ -1,10 +1,10 @@
 #include "mcp/resource_methods.h"
 
-#include <algorithm>
 #include <fmt/format.h>
 #include <utility>
 
 #include "base/strings.h"
+#include "mcp/authorization.h"
 #include "mcp/pages.h"
 #include "net/base64.h"
 
@@ -59,9 +59,13 @@ Refusal not_found(const Revision& revision, std::string_view uri) {
 Task<Round> list_all(const Server* server, const Revision* revision, std::shared_ptr<const ResourceSet> set,
                      std::shared_ptr<const json::object> params, Context context) {
   std::vector<std::string> entries;
-  for (const auto& fixed : set->fixed) entries.push_back(write_entry(fixed.info, *revision));
+  const access::Principal& caller = context.caller->principal;
+  for (const auto& fixed : set->fixed) {
+    if (caller.may(fixed.info.permission)) entries.push_back(write_entry(fixed.info, *revision));
+  }
   for (const auto& lister : set->listers) {
-    auto listed = co_await lister(context);
+    if (!caller.may(lister.permission)) continue;
+    auto listed = co_await lister.list(context);
     if (!listed) co_return Round{.refusal = refusal_of(listed.error())};
     for (const auto& resource : *listed) entries.push_back(write_entry(resource, *revision));
   }
@@ -119,7 +123,9 @@ void list_resource_templates(const Server& server, Calls& calls, const Origin& o
                              const ReplyTo& to) {
   const auto set = server.resources().resources();
   std::vector<std::string> entries;
-  for (const auto& one : set->templates) entries.push_back(write_entry(one.info, *origin.revision));
+  for (const auto& one : set->templates) {
+    if (origin.caller->principal.may(one.info.permission)) entries.push_back(write_entry(one.info, *origin.revision));
+  }
   const Round round = page_of(server, *origin.revision, params, "resourceTemplates", entries);
   if (round.refusal) return calls.refuse(to, *round.refusal);
   calls.answer(to, round.result);
@@ -134,25 +140,16 @@ void read_resource(const Server& server, Calls& calls, Origin origin, const json
   auto set = server.resources().resources();
   ResourceRead request;
   request.uri = uri->get_string();
-  const ResourceReader* reader = nullptr;
-  const auto fixed = std::ranges::find_if(set->fixed, [&](const auto& one) { return one.info.uri == request.uri; });
-  if (fixed != set->fixed.end()) {
-    reader = &fixed->read;
-  } else {
-    for (const auto& one : set->templates) {
-      auto variables = match_template(one.info.uri_template, request.uri);
-      if (!variables) continue;
-      request.variables = std::move(*variables);
-      reader = &one.read;
-      break;
-    }
-  }
+  FoundResource found = find_resource(*set, request.uri);
   const Revision& revision = *origin.revision;
-  if (reader == nullptr) return calls.refuse(to, not_found(revision, request.uri));
+  if (found.read == nullptr) return calls.refuse(to, not_found(revision, request.uri));
+  if (!origin.caller->principal.may(found.permission)) return calls.refuse(to, not_permitted(found.permission));
+  request.variables = std::move(found.variables);
   auto binding = [uri = request.uri] { return "resources/read\n" + uri; };
-  calls.start(std::move(to), std::move(origin), std::move(binding),
-              [server = &server, revision = &revision, set = std::move(set), reader, request = std::move(request)](
-                  Context context) { return read(server, revision, set, reader, request, std::move(context)); });
+  calls.start(
+      std::move(to), std::move(origin), std::move(binding),
+      [server = &server, revision = &revision, set = std::move(set), reader = found.read, request = std::move(request)](
+          Context context) { return read(server, revision, set, reader, request, std::move(context)); });
 }
 
 }  // namespace llm::mcp

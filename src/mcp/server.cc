@@ -54,10 +54,6 @@ void Server::announce_changes(bool tools, bool prompts, bool resources) {
   resources_change_ = resources;
 }
 
-bool Server::allowed(const Caller& caller, std::string_view permission) const {
-  return !settings_.allowed || settings_.allowed(caller, permission);
-}
-
 // listChanged is said only of what really changes: clients open a stream for whatever is announced.
 std::string Server::capabilities(const Revision& revision) const {
   std::string out = fmt::format(R"({{"tools":{{{}}},"logging":{{}})", list_changed(tools_change_));

@@ -34,11 +34,9 @@ struct ServerSettings {
   std::size_t max_message_bytes = kMaxMessageBytes;  // a longer result becomes an error that says so
   std::size_t page_size = 200;                       // entries of a list answer
   std::chrono::milliseconds cache_ttl{300'000};      // how long a client may keep lists and `server/discover`
-  bool public_cache = false;                         // may caches share these between users?
-  std::chrono::seconds state_ttl{3600};              // how long a client may take to answer input_required
-  std::string state_secret = {};                     // signs requestState; empty: random, so valid in this process only
-  // May this caller see and use what needs `permission`? Empty: everybody may everything.
-  std::function<bool(const Caller& caller, std::string_view permission)> allowed = {};
+  bool public_cache = false;             // may caches share these between users? Only where everybody may everything
+  std::chrono::seconds state_ttl{3600};  // how long a client may take to answer input_required
+  std::string state_secret = {};         // signs requestState; empty: random, so valid in this process only
 };
 
 // What all connections have in common: identity and registries. Shared by all threads; outlives the connections.
@@ -65,7 +63,6 @@ class Server {
   const PromptRegistry& prompts() const { return prompts_; }
   Tasks* tasks() const { return tasks_; }
   const RequestState& states() const { return states_; }
-  bool allowed(const Caller& caller, std::string_view permission) const;
 
   // JSON text.
   const std::string& implementation(const Revision& revision) const { return implementations_[revision.index]; }

@@ -34,7 +34,15 @@ Subscriptions::Filter Subscriptions::agree(const json::object& wanted, const Cal
                 .resources = server_.resources_change() && json::bool_or(wanted, "resourcesListChanged"),
                 .uris = {},
                 .tasks = {}};
-  if (server_.resources().resources()->subscribable) filter.uris = strings_of(wanted, "resourceSubscriptions");
+  const auto resources = server_.resources().resources();
+  if (resources->subscribable) {
+    filter.uris = strings_of(wanted, "resourceSubscriptions");
+    // What nobody knows may come to be; what the caller may not see it does not hear of.
+    std::erase_if(filter.uris, [&](const auto& uri) {
+      const FoundResource found = find_resource(*resources, uri);
+      return found.read != nullptr && !found.watchable_by(caller.principal);
+    });
+  }
   if (server_.tasks() != nullptr && caller.has_extension(kTasksExtension)) filter.tasks = strings_of(wanted, "taskIds");
   return filter;
 }
@@ -45,7 +53,7 @@ void Subscriptions::listen(const json::object& params, const Caller& caller, Rep
     return calls_.refuse(
         to, invalid_params("the wanted notifications must be an object that may be empty.", "/params/notifications"));
   }
-  Open opened{.to = std::move(to), .filter = agree(wanted->get_object(), caller), .principal = caller.principal};
+  Open opened{.to = std::move(to), .filter = agree(wanted->get_object(), caller), .principal = caller.principal.id};
   const Filter& filter = opened.filter;
   json::object agreed;
   if (filter.tools) agreed["toolsListChanged"] = true;

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "access/permission.h"
+#include "access/principal.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "json/json.h"
@@ -52,12 +55,20 @@ struct Tool {
   // Runs on the loop of the connection. A failure becomes a result with isError and the error's text, so that the
   // model can correct itself. The closure outlives every call; what the coroutine needs from it goes in by value.
   std::function<Task<Result<ToolResult>>(ToolCall)> handler = {};
-  std::vector<std::string> aliases = {};  // callable under these names too, but not listed
-  std::string permission = {};            // what its caller must be allowed; the server's rules give it meaning
+  std::vector<std::string> aliases = {};                       // callable under these names too, but not listed
+  access::Permission permission = access::Permission::kAdmin;  // what its caller needs; who lacks it sees no tool
+  // Of a tool that checks each of its operations itself: one of these will do as well.
+  access::PermissionSet or_any = {};
   std::vector<Icon> icons = {};
   TaskSupport task = TaskSupport::kNone;
   std::chrono::milliseconds task_after{0};  // a task that is done sooner answers at once; 0: always a task
   bool resumable = false;                   // a task cut by the end of the process is called again at the next start
+
+  bool open_to(const access::Principal& caller) const {
+    return caller.may(permission) || std::ranges::any_of(access::permissions(), [&](const auto& one) {
+             return or_any.lists(one.permission) && caller.may(one.permission);
+           });
+  }
 };
 
 }  // namespace llm::mcp

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "mcp/authorization.h"
 #include "mcp/pages.h"
 #include "mcp/tasks/tasks.h"
 
@@ -14,9 +15,13 @@ namespace {
 
 using SharedTool = std::shared_ptr<const RegisteredTool>;
 
-Refusal unknown_tool(const ToolSet& tools, std::string_view name) {
+// Suggests only what the caller may see.
+Refusal unknown_tool(const ToolSet& tools, std::string_view name, const access::Principal& caller) {
   std::string message = fmt::format("Unknown tool: '{}'.", name.substr(0, 128));
-  const auto names = tools.names();
+  std::vector<std::string> names;
+  for (const auto& tool : tools.tools) {
+    if (tool->tool.open_to(caller)) names.push_back(tool->tool.name);
+  }
   const auto close = nearest(name, names, 1);
   message += close.empty() ? " tools/list names them all." : fmt::format(" Did you mean '{}'?", close.front());
   return {kInvalidParams, std::move(message), {}};
@@ -124,12 +129,13 @@ void list_tools(const Server& server, Calls& calls, const Origin& origin, const 
                 const ReplyTo& to) {
   const Revision& revision = *origin.revision;
   const auto set = server.tools().tools();
-  if (!server.settings().allowed && set->tools.size() <= server.settings().page_size && !has_cursor(params)) {
+  const access::Principal& principal = origin.caller->principal;
+  if (principal.local() && set->tools.size() <= server.settings().page_size && !has_cursor(params)) {
     return calls.answer(to, write_list(server, revision, "tools", set->listings[revision.index]));
   }
   std::vector<std::string_view> entries;
   for (const auto& tool : set->tools) {
-    if (server.allowed(*origin.caller, tool->tool.permission)) entries.push_back(tool->listings[revision.index]);
+    if (tool->tool.open_to(principal)) entries.push_back(tool->listings[revision.index]);
   }
   const auto page = write_page(server, revision, params, "tools", entries);
   if (!page) return calls.refuse(to, page.error());
@@ -143,10 +149,10 @@ void call_tool(const Server& server, Calls& calls, Origin origin, json::object& 
   }
   const auto set = server.tools().tools();
   const auto found = set->by_name.find(std::string_view(name->get_string()));
-  if (found == set->by_name.end() || !server.allowed(*origin.caller, found->second->tool.permission)) {
-    return calls.refuse(to, unknown_tool(*set, name->get_string()));
-  }
+  const access::Principal& principal = origin.caller->principal;
+  if (found == set->by_name.end()) return calls.refuse(to, unknown_tool(*set, name->get_string(), principal));
   const SharedTool& tool = found->second;
+  if (!tool->tool.open_to(principal)) return calls.refuse(to, not_permitted(tool->tool.permission));
   if (const auto refusal = read_request_meta(params, origin)) return calls.refuse(to, *refusal);
 
   json::value arguments = json::object();

@@ -119,7 +119,16 @@ Task<void> Connection::run() {
   while (co_await read_head()) {
     if (!co_await serve_one()) break;
   }
-  if (upgraded_) co_return;
+  if (!upgraded_) co_await end();
+}
+
+Task<void> Connection::run_refusal(std::string_view reason) {
+  co_await refuse(400, reason);
+  co_await end();
+}
+
+Task<void> Connection::end() {
+  if (!cut_ && !write_failed_) transport_->shutdown_write();
   if (unread_ && !write_failed_) co_await linger();
   deadline_.clear();
   transport_->close();
@@ -218,7 +227,8 @@ Task<bool> Connection::serve_one() {
   exchange_ = nullptr;
   if (upgraded_) co_return false;
   // A stream that never ended is cut by closing, so that the client sees the truncation (RFC 9112 section 8).
-  if (!exchange.finished_ || write_failed_ || cancelled_) co_return false;
+  cut_ = !exchange.finished_;
+  if (cut_ || write_failed_ || cancelled_) co_return false;
   // A body nobody read is not read now either: closing is the only framing-safe way on.
   if (!exchange.close_after_ && parser_.done() && !server_.stopping()) co_return true;
   unread_ = !parser_.done() || !input_->data().empty();
@@ -236,9 +246,9 @@ Task<bool> Connection::run_handler(Exchange& exchange) {
 }
 
 // RFC 9112 section 9.6: closing over unread input resets the connection, and the answer on its way may be lost with it.
-// So the sending side ends first, and what still arrives is thrown away until the client closes, for a bounded time.
+// So the sending side has ended first, and what still arrives is thrown away until the client closes, for a bounded
+// time.
 Task<void> Connection::linger() {
-  transport_->shutdown_write();
   const auto last = std::chrono::steady_clock::now() + kLingerMost;
   while (!cancelled_ && !input_->ended() && std::chrono::steady_clock::now() < last) {
     input_->consume(input_->data().size());

@@ -13,8 +13,9 @@ class Connection {
  public:
   Connection(HttpServer& server, Loop& loop, std::unique_ptr<Transport> transport, Peer peer);
   Task<void> run();
-  void stop_when_idle();  // two-phase stop, first phase
-  void cancel();          // second phase
+  Task<void> run_refusal(std::string_view reason);  // instead of run(): answers 400, whatever the client asks
+  void stop_when_idle();                            // two-phase stop, first phase
+  void cancel();                                    // second phase
 
  private:
   friend class Exchange;
@@ -23,6 +24,7 @@ class Connection {
   Task<bool> read_head();                      // false: the connection ends
   Task<bool> serve_one();                      // false: the connection ends
   Task<bool> run_handler(Exchange& exchange);  // false: it threw
+  Task<void> end();
   Task<void> linger();
   std::string& start_head(int status);  // out_ with the status line and the date
   Task<void> refuse(int status, std::string_view reason);
@@ -48,6 +50,7 @@ class Connection {
   bool write_failed_ = false;
   bool upgraded_ = false;
   bool cancelled_ = false;
+  bool cut_ = false;     // a stream did not reach its end, and the client is to see that
   bool unread_ = false;  // an answer went out although not all input was read
   std::string target_;
   std::string out_;  // head of the answer under construction; reused

@@ -107,6 +107,7 @@ std::string& Exchange::head(int status, std::string_view content_type) {
     const auto field = response_headers_.at(i);
     append_field(out, field.name, field.value);
   }
+  out.append(fixed_fields);
   if (close_after_) {
     out.append("Connection: close\r\n");
   } else if (connection_.parser_.version() == 10) {
@@ -190,7 +191,7 @@ Task<Result<Upgraded>> Exchange::upgrade(std::string_view protocol) {
     const auto field = response_headers_.at(i);
     append_field(out, field.name, field.value);
   }
-  out.append("\r\n");
+  out.append(fixed_fields).append("\r\n");
   const std::array<std::string_view, 1> pieces{out};
   if (auto written = co_await connection.write(pieces); !written) co_return fail(written.error());
   finished_ = true;

@@ -13,6 +13,7 @@
 #include "async/task_group.h"
 #include "net/http_parser.h"
 #include "net/input_buffer.h"
+#include "net/peer_certificate.h"
 #include "net/transport.h"
 
 namespace llm::net {
@@ -29,10 +30,15 @@ struct ServerSettings {
 // Who is at the other end.
 struct Peer {
   bool unix_socket = false;
-  std::string address;  // "127.0.0.1:52100", or "unix"
+  std::string address = {};  // "127.0.0.1:52100", or "unix"
+  bool tls = false;
+  // Verified; null if the client showed none or was not asked. Shared by all requests of a connection, and what they
+  // leave behind.
+  std::shared_ptr<const PeerCertificate> certificate = nullptr;
 };
 
 class Connection;
+class TlsServer;
 
 // A connection taken over from HTTP after 101 Switching Protocols.
 struct Upgraded {
@@ -96,6 +102,8 @@ class Exchange {
   // For the middleware: what the access log and metrics want to know.
   std::string request_id;
   std::string_view route = "unknown";  // pattern of the route that answered; static storage
+  // Complete lines that end each with CRLF, for every answer's head; static storage.
+  std::string_view fixed_fields = {};
 
  private:
   friend class Connection;
@@ -125,7 +133,13 @@ class HttpServer {
   HttpServer& operator=(const HttpServer&) = delete;
 
   // Starts accepting on a listening socket (address.h); takes the descriptor over. Before the loops run, or on loop 0.
-  void accept_on(int listening_fd);
+  // With `tls` every connection begins with a handshake, on its own loop and within header_timeout; it counts as a
+  // connection meanwhile. Who speaks plain HTTP there gets a 400 that says so.
+  void accept_on(int listening_fd, std::shared_ptr<TlsServer> tls = nullptr);
+  // Told of each handshake that failed, on the connection's loop: kUnavailable with the reason, kTimeout. Set before
+  // the loops run. A client can cause as many as it likes.
+  using HandshakeFailed = std::function<void(const Peer& peer, const Error& error)>;
+  void on_handshake_failed(HandshakeFailed callback) { handshake_failed_ = std::move(callback); }
   // Serves one ready transport on loop 0; for tests and for connections that come by another way.
   void serve(std::unique_ptr<Transport> transport, Peer peer);
 
@@ -145,11 +159,14 @@ class HttpServer {
   struct Listener;
   Task<void> accept_loop(Listener& listener);
   bool accept_one(Listener& listener);  // false: nothing waits, or errno says why not
-  void start_connection(const std::shared_ptr<Shard>& shard, std::unique_ptr<Transport> transport, Peer peer);
-  Task<void> run_connection(std::shared_ptr<Shard> shard, std::unique_ptr<Connection> connection);
+  Task<void> run_connection(std::shared_ptr<Shard> shard, std::unique_ptr<Transport> transport, Peer peer);
+  Task<void> run_tls_connection(std::shared_ptr<Shard> shard, Socket socket, Peer peer, std::shared_ptr<TlsServer> tls);
+  Task<void> run(Shard& shard, std::unique_ptr<Transport> transport, Peer peer, std::string_view refusal);
+  void connection_ended();
 
   ServerSettings settings_;
   Handler handler_;
+  HandshakeFailed handshake_failed_;
   std::vector<std::shared_ptr<Shard>> shards_;  // shared with what is posted to their loops
   std::shared_ptr<Event> ended_;                // on loop 0; shared with the notices that connections post to it
   std::size_t next_shard_ = 0;

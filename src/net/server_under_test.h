@@ -53,6 +53,7 @@ class ServerUnderTest {
   Loop& loop;
   HttpServer server;
   std::vector<std::string> seen;  // targets in the order of their requests
+  Peer peer;                      // of the last one
   int cancelled = 0;              // handlers that were told so
   bool write_failed = false;
   std::uint64_t sent = 0;  // bytes that /endless has written
@@ -67,6 +68,7 @@ class ServerUnderTest {
 
   Task<void> handle(Exchange& exchange) {
     seen.emplace_back(exchange.target());
+    peer = exchange.peer();
     changed_.notify();
     const std::string target(exchange.target());
     if (target == "/silent") co_return;

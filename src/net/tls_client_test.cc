@@ -1,19 +1,16 @@
 #include "net/tls_client.h"
 
 #include <boost/asio/ssl.hpp>
+#include <boost/asio/ssl/impl/src.hpp>  // this is the only user
 #include <boost/asio/write.hpp>
-#include <cstdio>
-#include <filesystem>
 #include <gtest/gtest.h>
-#include <memory>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdlib.h>
 
 #include "async/run_task.h"
 #include "async/task_group.h"
 #include "net/http_client.h"
 #include "net/raw_peer.h"
+#include "net/test_certificates.h"
 
 namespace llm::net {
 namespace {
@@ -21,74 +18,27 @@ namespace {
 using namespace std::chrono_literals;
 namespace ssl = boost::asio::ssl;
 
-template <auto kFree>
-struct Freer {
-  template <class T>
-  void operator()(T* object) const {
-    kFree(object);
-  }
-};
-using Key = std::unique_ptr<EVP_PKEY, Freer<EVP_PKEY_free>>;
-using Certificate = std::unique_ptr<X509, Freer<X509_free>>;
-
-struct Identity {
-  Key key;
-  Certificate certificate;
-};
-
-void add_extension(X509* certificate, int nid, const char* value) {
-  X509V3_CTX context;
-  X509V3_set_ctx_nodb(&context);
-  X509V3_set_ctx(&context, certificate, certificate, nullptr, nullptr, 0);
-  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value);
-  X509_add_ext(certificate, extension, -1);
-  X509_EXTENSION_free(extension);
-}
-
-// A certificate for `names` (subjectAltName's syntax), or an authority's when there are none; without an issuer signed
-// by itself.
-Identity make_identity(const char* common_name, const char* names, const Identity* issuer) {
-  Identity made{Key(EVP_EC_gen("P-256")), Certificate(X509_new())};
-  X509* certificate = made.certificate.get();
-  static int serial = 0;
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate), ++serial);
-  X509_set_version(certificate, 2);
-  X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
-  X509_set_pubkey(certificate, made.key.get());
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
-                             reinterpret_cast<const unsigned char*>(common_name), -1, -1, 0);
-  X509_set_issuer_name(certificate, X509_get_subject_name(issuer ? issuer->certificate.get() : certificate));
-  add_extension(certificate, NID_basic_constraints, names ? "CA:FALSE" : "critical,CA:TRUE");
-  if (names) add_extension(certificate, NID_subject_alt_name, names);
-  X509_sign(certificate, issuer ? issuer->key.get() : made.key.get(), EVP_sha256());
-  return made;
+// A certificate for `names` (subjectAltName's syntax), or an authority's when there are none.
+TestIdentity make_identity(const char* common_name, const char* names, const TestIdentity* issuer) {
+  return TestIdentity({.common_name = common_name, .names = names ? names : "", .authority = names == nullptr}, issuer);
 }
 
 class TlsClientTest : public testing::Test {
  protected:
   TlsClientTest() : listening(listen_tcp("127.0.0.1", 0).value()), engine(loop, listening) {
-    std::string pattern = std::filesystem::temp_directory_path() / "llm-mcp-tls-XXXXXX";
-    folder = mkdtemp(pattern.data());
-    const std::string file = folder + "/ca.pem";
-    std::FILE* out = std::fopen(file.c_str(), "w");
-    PEM_write_X509(out, authority.certificate.get());
-    std::fclose(out);
+    const std::string file = folder.write("ca.pem", authority.certificate_pem());
     if (const char* old = getenv("SSL_CERT_FILE")) before = old;
     setenv("SSL_CERT_FILE", file.c_str(), 1);
   }
-  ~TlsClientTest() override {
-    std::filesystem::remove_all(folder);
-    before.empty() ? unsetenv("SSL_CERT_FILE") : setenv("SSL_CERT_FILE", before.c_str(), 1);
-  }
-  Result<std::string> ask(const Identity& server, const std::string& host, const std::string& answer,
+  ~TlsClientTest() override { before.empty() ? unsetenv("SSL_CERT_FILE") : setenv("SSL_CERT_FILE", before.c_str(), 1); }
+  Result<std::string> ask(const TestIdentity& server, const std::string& host, const std::string& answer,
                           bool notify = true);
 
   Loop loop{"test"};
-  Identity authority = make_identity("Test Authority", nullptr, nullptr);
+  TestIdentity authority = make_identity("Test Authority", nullptr, nullptr);
   int listening;
   RawListener engine;
-  std::string folder;
+  TestFolder folder;
   std::string before;
 };
 
@@ -112,11 +62,11 @@ Task<void> get(HttpClient& client, Endpoint endpoint, Result<std::string>& body)
   }
 }
 
-Result<std::string> TlsClientTest::ask(const Identity& server, const std::string& host, const std::string& answer,
+Result<std::string> TlsClientTest::ask(const TestIdentity& server, const std::string& host, const std::string& answer,
                                        bool notify) {
   ssl::context context(ssl::context::tls_server);
-  SSL_CTX_use_certificate(context.native_handle(), server.certificate.get());
-  SSL_CTX_use_PrivateKey(context.native_handle(), server.key.get());
+  SSL_CTX_use_certificate(context.native_handle(), server.certificate());
+  SSL_CTX_use_PrivateKey(context.native_handle(), server.key());
   HttpClient client(loop, {.connect_timeout = 10s, .idle_per_endpoint = 0});
   const Endpoint endpoint{.host = host, .port = local_port(listening), .tls = true};
   Result<std::string> body = fail(ErrorCode::kInternal, "not asked");
@@ -164,7 +114,7 @@ TEST_F(TlsClientTest, ACertificateThatNobodyVouchesFor) {
   EXPECT_NE(self_signed.error().message.find("self-signed certificate"), std::string::npos)
       << self_signed.error().message;
   EXPECT_NE(self_signed.error().message.find("SSL_CERT_FILE"), std::string::npos) << "says the way out";
-  const Identity stranger = make_identity("Test Authority", nullptr, nullptr);
+  const TestIdentity stranger = make_identity("Test Authority", nullptr, nullptr);
   EXPECT_FALSE(ask(make_identity("x", "DNS:localhost", &stranger), "localhost", kHello));
 }
 

@@ -25,13 +25,14 @@ class Transport {
   virtual void async_readable(std::function<void(Result<void>)> handler) = 0;
   // Takes what is there without waiting: nullopt if nothing is, 0 at the end of the stream.
   virtual Result<std::optional<std::size_t>> try_read(std::span<char> buffer) = 0;
-  // Hands over what the connection takes without waiting: how many bytes of the pieces, 0 if none now. A transport that
-  // cannot do that takes none.
+  // Hands over what the connection takes without waiting: how many bytes of the pieces, 0 if none now. Those that it
+  // did not take must be the next that are offered, here or to write(): TLS may have encrypted them already. A
+  // transport that cannot do that takes none.
   virtual Result<std::size_t> try_write(std::span<const std::string_view>) { return std::size_t{0}; }
   // All pieces as one write, in order. One writer at a time. A slow reader at the other end suspends the caller.
   virtual Task<Result<void>> write(std::span<const std::string_view> pieces) = 0;
-  // Ends the sending side only: the peer reads what was written and then the end of the stream. Not for TLS, where it
-  // does nothing.
+  // Ends the sending side only: the peer reads what was written and then the end of the stream. Reading goes on. Over
+  // TLS, what ends without this looks cut to the peer.
   virtual void shutdown_write() {}
   // Ends everything that is pending with kCancelled. Idempotent.
   virtual void close() = 0;

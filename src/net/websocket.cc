@@ -98,6 +98,7 @@ Task<void> WebSocket::finish() {
       co_await input_->wait_more();
     }
   }
+  if (!ended_) transport_->shutdown_write();
   abort();
 }
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "async/run_task.h"
+#include "mcp/principal_under_test.h"
 #include "tools/fake_model_api.h"
 
 namespace llm::tools {
@@ -247,19 +248,20 @@ TEST_F(AgentTest, ACancelEndsEverything) {
 }
 
 TEST(BridgedToolCaller, CallsToolsOfGroupsOnly) {
+  using enum access::Permission;
   Loop loop("test");
   mcp::ToolRegistry registry;
-  const auto tool = [](std::string name, std::string permission) {
+  const auto tool = [](std::string name, access::Permission permission) {
     return mcp::Tool{.name = std::move(name),
                      .input_schema = {{"type", "object"}, {"required", json::array{"n"}}},
                      .handler = [](mcp::ToolCall call) -> Task<Result<mcp::ToolResult>> {
                        co_return mcp::ToolResult{.text = json::write(call.arguments)};
                      },
-                     .permission = std::move(permission)};
+                     .permission = permission};
   };
-  ASSERT_TRUE(registry.add(tool("llm_own", "")));
-  ASSERT_TRUE(registry.replace("fs", {tool("fs_a", ""), tool("fs_b", "admin")}));
-  BridgedToolCaller caller(registry, [](std::string_view permission) { return permission != "admin"; });
+  ASSERT_TRUE(registry.add(tool("llm_own", kGenerate)));
+  ASSERT_TRUE(registry.replace("fs", {tool("fs_a", kGenerate), tool("fs_b", kAdmin)}));
+  BridgedToolCaller caller(registry, mcp::with_role("user"));
   ASSERT_EQ(caller.offered().size(), 1U);
   EXPECT_EQ(caller.offered()[0].name, "fs_a");
   const auto call = [&](std::string name, json::object arguments) {

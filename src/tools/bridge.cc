@@ -255,6 +255,7 @@ std::vector<mcp::Tool> Bridge::translate(const std::vector<json::object>& tools)
       continue;
     }
     mcp::Tool tool = std::move(bridged->tool);
+    tool.permission = access::permission_by_name(settings_.permission).value_or(access::Permission::kAdmin);
     tool.name = bridged_name(settings_.prefix.value_or(name_), own, taken);
     if (tool.name != bridged_name(settings_.prefix.value_or(name_), own, [](std::string_view) { return false; })) {
       log_.warn("bridged tool renamed: its name is taken",

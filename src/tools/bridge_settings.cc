@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "access/permission.h"
 #include "base/strings.h"
 #include "mcp/client/http_link.h"
 
@@ -66,6 +67,10 @@ const Table<BridgeSettings>& json::Fields<BridgeSettings>::table() {
                 {.description = "How long a call may take without a sign of progress.",
                  .minimum = 100,
                  .maximum = 24.0 * 3'600'000}),
+          field("permission", &S::permission,
+                {.description = "What a caller needs to see and use its tools, where access control is on: generate, "
+                                "models:write, admin …",
+                 .max_length = 64}),
       }};
   return table;
 }
@@ -105,6 +110,11 @@ Result<void> check_bridge(const std::string& name, const BridgeSettings& bridge,
   }
   if (bridge.prefix && !is_name(*bridge.prefix)) {
     return wrong("expected letters, digits, '_' or '-'", at + "/prefix");
+  }
+  if (!access::permission_by_name(bridge.permission)) {
+    return wrong(fmt::format("\"{}\" is no permission; take generate, models:read, models:write, engines:read or admin",
+                             bridge.permission),
+                 at + "/permission");
   }
   if (bridge.command.empty() == bridge.url.empty()) {
     return wrong(

@@ -27,6 +27,7 @@ struct BridgeSettings {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   json::Duration timeout{60'000};
+  std::string permission = "generate";  // a name of access/permission.h
 };
 
 using BridgeMap = std::map<std::string, BridgeSettings>;  // by name

@@ -45,6 +45,8 @@ TEST(BridgeSettings, SaysWhatIsWrong) {
   EXPECT_THAT(problem("my server", R"({"command":"x"})"), HasSubstr("expected a name"));
   EXPECT_THAT(problem("fs", R"({"command":"x","prefix":"a.b"})"), HasSubstr("/mcp/bridges/fs/prefix"));
   EXPECT_THAT(problem("fs", R"({"command":"x","comand":"y"})"), HasSubstr("comand"));
+  EXPECT_THAT(problem("fs", R"({"command":"x","permission":"admn"})"), HasSubstr("/mcp/bridges/fs/permission"));
+  EXPECT_THAT(problem("fs", R"({"command":"x","permission":""})"), HasSubstr("/mcp/bridges/fs/permission"));
 }
 
 TEST(BridgeSettings, SecretsAreNotShown) {

@@ -173,6 +173,7 @@ TEST_F(BridgeTest, FiltersAndPrefixes) {
   BridgeSettings settings;
   settings.prefix = "";
   settings.exclude = {"w*"};
+  settings.permission = "models:write";
   make(settings);
   await("ready");
   EXPECT_THAT(names(), ElementsAre("read"));

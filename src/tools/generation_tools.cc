@@ -66,9 +66,7 @@ Task<Result<mcp::ToolResult>> chat_with_tools(ToolContext context, ChatArguments
   if (!request) co_return fail(std::move(request.error()));
   const auto api = context.api(call);
   CallProgress progress(call, context.settings.progress_interval, CallProgress::Unit::kTokens);
-  BridgedToolCaller tools(context.server->tools(), [server = context.server, caller = call.caller](auto permission) {
-    return server->allowed(*caller, permission);
-  });
+  BridgedToolCaller tools(context.server->tools(), call.caller->principal);
   AgentLimits limits;
   if (arguments.max_turns) limits.max_turns = static_cast<int>(*arguments.max_turns);
   auto done = co_await run_agent(*api, tools, std::move(*request), *arguments.use_tools, limits, call, progress.sink());

@@ -11,9 +11,7 @@ ModelApiSource same_model_api(inference::ModelApi& api) {
 
 ModelApiSource local_model_apis(inference::Backend& backend) {
   return [&backend](const mcp::Context& call) -> std::shared_ptr<inference::ModelApi> {
-    access::Principal principal;
-    if (!call.caller->principal.empty()) principal.id = call.caller->principal;
-    return std::make_shared<inference::LocalModelApi>(backend, *call.loop, std::move(principal),
+    return std::make_shared<inference::LocalModelApi>(backend, *call.loop, call.caller->principal,
                                                       inference::new_request_id());
   };
 }

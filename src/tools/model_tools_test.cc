@@ -51,11 +51,11 @@ TEST_F(ModelTools, AllAreDescribedForModelsAndPeople) {
 }
 
 TEST_F(ModelTools, ToolsetsAndPermissions) {
-  EXPECT_EQ(find("llm_chat")->tool.permission, "generate");
-  EXPECT_EQ(find("llm_status")->tool.permission, "models:read");
-  EXPECT_EQ(find("llm_pull_model")->tool.permission, "models:write");
-  EXPECT_EQ(find("llm_remove_model")->tool.permission, "admin");
-  EXPECT_EQ(find("llm_help")->tool.permission, "");
+  EXPECT_EQ(find("llm_chat")->tool.permission, access::Permission::kGenerate);
+  EXPECT_EQ(find("llm_status")->tool.permission, access::Permission::kEnginesRead);
+  EXPECT_EQ(find("llm_pull_model")->tool.permission, access::Permission::kModelsWrite);
+  EXPECT_EQ(find("llm_remove_model")->tool.permission, access::Permission::kAdmin);
+  EXPECT_EQ(find("llm_help")->tool.permission, access::Permission::kAuthenticated);
   for (const auto& member : memberships()) EXPECT_NE(find(member.tool), nullptr) << member.tool;
   EXPECT_THAT(server_->tools().tools()->tools, SizeIs(memberships().size()));
   use({});

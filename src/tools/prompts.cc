@@ -142,7 +142,8 @@ mcp::Prompt prompt(std::string_view name, std::string_view title, std::string_vi
           .arguments = std::move(arguments),
           .handler = [writer, text = std::string(description)](
                          mcp::PromptCall call) { return write(writer, text, std::move(call)); },
-          .icons = icons(picture)};
+          .icons = icons(picture),
+          .permission = access::Permission::kGenerate};  // each has a model do something
 }
 
 mcp::PromptArgument required(std::string_view name, std::string_view title, std::string_view description,

@@ -8,6 +8,8 @@
 namespace llm::tools {
 namespace {
 
+using access::Permission;
+
 constexpr std::string_view kJson = "application/json";
 
 using Contents = Result<mcp::ResourceContents>;
@@ -57,25 +59,17 @@ Task<Contents> read_log(SharedApi api, std::string uri, std::string name) {
       .parts = {{.uri = std::move(uri), .mime_type = "text/plain", .data = std::move(text)}}};
 }
 
-Task<Contents> refused(std::string_view needed) {
-  co_return fail(ErrorCode::kPermissionDenied, "this needs the permission " + std::string(needed));
-}
-
-// `variable`: of the template; empty if the URI is fixed. Templates have no permission of their own, so it is checked
-// here.
-mcp::ResourceReader reader(const mcp::Server& server, const ToolContext& context, std::string_view needed, Body body,
-                           std::string_view variable = {}) {
-  return [&server, api = context.api, needed, body, variable](mcp::ResourceRead read) {
-    if (!server.allowed(*read.caller, needed)) return refused(needed);
+// `variable`: of the template; empty if the URI is fixed.
+mcp::ResourceReader reader(const ToolContext& context, Body body, std::string_view variable = {}) {
+  return [api = context.api, body, variable](mcp::ResourceRead read) {
     std::string name;
     if (const auto found = read.variables.find(variable); found != read.variables.end()) name = found->second;
     return body(api(read), std::move(read.uri), std::move(name));
   };
 }
 
-Task<Result<std::vector<mcp::Resource>>> list_cards(SharedApi api, bool allowed) {
+Task<Result<std::vector<mcp::Resource>>> list_cards(SharedApi api) {
   std::vector<mcp::Resource> listed;
-  if (!allowed) co_return listed;
   auto answer = co_await api->list_models();
   if (!answer) co_return fail(std::move(answer.error()));
   for (const auto& model : read_model_list(*answer).models) {
@@ -92,34 +86,43 @@ Task<Result<std::vector<mcp::Resource>>> list_cards(SharedApi api, bool allowed)
   co_return listed;
 }
 
+// Who may not use a model does not hear of it either.
+auto about(Permission permission, std::string_view variable) {
+  return [permission, variable](const access::Principal& caller, const mcp::UriVariables& variables) {
+    const auto model = variables.find(variable);
+    return model != variables.end() && caller.may(permission, model->second);
+  };
+}
+
 mcp::Resource fixed(std::string_view uri, std::string_view name, std::string_view title, std::string_view description,
-                    Picture picture) {
+                    Picture picture, Permission permission) {
   return {.uri = std::string(uri),
           .name = std::string(name),
           .title = std::string(title),
           .description = std::string(description),
           .mime_type = std::string(kJson),
-          .icons = icons(picture)};
+          .icons = icons(picture),
+          .permission = permission};
 }
 
 }  // namespace
 
 Result<void> add_resources(mcp::Server& server, const ToolContext& context) {
-  using permission::kAdmin;
-  using permission::kModelsRead;
   auto& registry = server.resources();
-  Result<void> added = registry.add(
-      fixed(kModelsUri, "models", "Local models", "The installed models and which are loaded.", Picture::kModel),
-      reader(server, context, kModelsRead, read_models));
+  Result<void> added =
+      registry.add(fixed(kModelsUri, "models", "Local models", "The installed models and which are loaded.",
+                         Picture::kModel, Permission::kModelsRead),
+                   reader(context, read_models));
   if (added) {
-    added = registry.add(
-        fixed(kEnginesUri, "engines", "Engines", "The processes that run models, and what they do.", Picture::kStatus),
-        reader(server, context, kModelsRead, read_engine_list));
+    added = registry.add(fixed(kEnginesUri, "engines", "Engines", "The processes that run models, and what they do.",
+                               Picture::kStatus, Permission::kEnginesRead),
+                         reader(context, read_engine_list));
   }
   if (added) {
-    added = registry.add(fixed(kStatusUri, "status", "State of the gateway",
-                               "Memory, processors, GPUs, requests at work, engines.", Picture::kStatus),
-                         reader(server, context, kModelsRead, read_state));
+    added = registry.add(
+        fixed(kStatusUri, "status", "State of the gateway", "Memory, processors, GPUs, requests at work, engines.",
+              Picture::kStatus, Permission::kEnginesRead),
+        reader(context, read_state));
   }
   if (added) {
     added = registry.add({.uri_template = "llm://models/{name}",
@@ -127,8 +130,10 @@ Result<void> add_resources(mcp::Server& server, const ToolContext& context) {
                           .title = "Card of a model",
                           .description = "Facts, licence, parameters, settings, memory estimate and chat template.",
                           .mime_type = std::string(kJson),
-                          .icons = icons(Picture::kModel)},
-                         reader(server, context, kModelsRead, read_card, "name"), {{"name", complete_models(context)}});
+                          .icons = icons(Picture::kModel),
+                          .permission = Permission::kModelsRead,
+                          .watchable = about(Permission::kModelsRead, "name")},
+                         reader(context, read_card, "name"), {{"name", complete_models(context)}});
   }
   if (added) {
     added =
@@ -137,12 +142,13 @@ Result<void> add_resources(mcp::Server& server, const ToolContext& context) {
                       .title = "Log of an engine",
                       .description = "The last lines that the engine of a model wrote. Neither prompts nor answers.",
                       .mime_type = "text/plain",
-                      .icons = icons(Picture::kStatus)},
-                     reader(server, context, kAdmin, read_log, "engine"), {{"engine", complete_engines(context)}});
+                      .icons = icons(Picture::kStatus),
+                      .permission = Permission::kEnginesRead,
+                      .watchable = about(Permission::kEnginesRead, "engine")},
+                     reader(context, read_log, "engine"), {{"engine", complete_engines(context)}});
   }
-  registry.add_lister([&server, api = context.api](mcp::Context call) {
-    return list_cards(api(call), server.allowed(*call.caller, permission::kModelsRead));
-  });
+  registry.add_lister(Permission::kModelsRead,
+                      [api = context.api](mcp::Context call) { return list_cards(api(call)); });
   registry.allow_subscriptions();
   return added;
 }

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "mcp/principal_under_test.h"
 #include "tools/model_names.h"
 #include "tools/model_watcher.h"
 #include "tools/tools_under_test.h"
@@ -8,6 +9,7 @@
 namespace llm::tools {
 namespace {
 
+using access::Permission;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -93,7 +95,7 @@ TEST_F(Resources, ListedModelsCanBeRead) {
   api_.answers.model_info = parsed(R"({"name":"m"})");
   const auto set = server_->resources().resources();
   ASSERT_THAT(set->listers, SizeIs(1));
-  const auto listed = run(set->listers[0](context<mcp::Context>())).value();
+  const auto listed = run(set->listers[0].list(context<mcp::Context>())).value();
   ASSERT_TRUE(listed);
   std::vector<std::string> uris;
   for (const auto& one : *listed) {
@@ -104,17 +106,25 @@ TEST_F(Resources, ListedModelsCanBeRead) {
 }
 
 TEST_F(Resources, NeedPermissions) {
-  mcp::ServerSettings settings;
-  settings.allowed = [](const mcp::Caller& caller, std::string_view needed) {
-    return caller.principal == "reader" && needed == "models:read";
-  };
-  use({}, settings);
-  EXPECT_EQ(read("llm://models").error().code, ErrorCode::kPermissionDenied);
-  EXPECT_THAT(*run(server_->resources().resources()->listers[0](context<mcp::Context>())).value(), IsEmpty());
-  EXPECT_THAT(api_.calls, IsEmpty());
-  principal_ = "reader";
-  EXPECT_TRUE(read("llm://models"));
-  EXPECT_EQ(read("llm://logs/e5").error().code, ErrorCode::kPermissionDenied);
+  const auto set = server_->resources().resources();
+  const auto needs = [&](std::string_view uri) { return mcp::find_resource(*set, uri).permission; };
+  EXPECT_EQ(needs("llm://models"), Permission::kModelsRead);
+  EXPECT_EQ(needs("llm://models/e5"), Permission::kModelsRead);
+  EXPECT_EQ(needs("llm://engines"), Permission::kEnginesRead);
+  EXPECT_EQ(needs("llm://status"), Permission::kEnginesRead);
+  EXPECT_EQ(needs("llm://logs/e5"), Permission::kEnginesRead);
+  EXPECT_EQ(set->listers.at(0).permission, Permission::kModelsRead);
+}
+
+TEST_F(Resources, OnlyModelsThatOneMayUseAreWatched) {
+  const auto set = server_->resources().resources();
+  const auto caller = mcp::somebody("key:a", {Permission::kModelsRead}, {"org/*"});
+  const auto watches = [&](std::string_view uri) { return mcp::find_resource(*set, uri).watchable_by(caller); };
+  EXPECT_TRUE(watches("llm://models"));
+  EXPECT_TRUE(watches("llm://models/org%2Fqwen"));
+  EXPECT_FALSE(watches("llm://models/e5"));
+  EXPECT_FALSE(watches("llm://logs/org%2Fqwen"));
+  EXPECT_FALSE(watches("llm://nothing"));
 }
 
 TEST_F(Resources, NamesAreCompleted) {

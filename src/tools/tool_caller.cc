@@ -6,11 +6,11 @@
 
 namespace llm::tools {
 
-BridgedToolCaller::BridgedToolCaller(const mcp::ToolRegistry& registry, Allowed allowed)
-    : registry_(registry), allowed_(std::move(allowed)) {}
+BridgedToolCaller::BridgedToolCaller(const mcp::ToolRegistry& registry, access::Principal caller)
+    : registry_(registry), caller_(std::move(caller)) {}
 
 bool BridgedToolCaller::usable(const mcp::RegisteredTool& tool) const {
-  return !tool.group.empty() && (!allowed_ || allowed_(tool.tool.permission));
+  return !tool.group.empty() && tool.tool.open_to(caller_);
 }
 
 std::vector<OfferedTool> BridgedToolCaller::offered() const {

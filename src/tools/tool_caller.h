@@ -1,10 +1,9 @@
 #pragma once
 
-#include <functional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "access/principal.h"
 #include "async/task.h"
 #include "base/error.h"
 #include "mcp/registry.h"
@@ -28,12 +27,11 @@ class ToolCaller {
   virtual Task<Result<mcp::ToolResult>> call(std::string name, json::object arguments, mcp::Context context) = 0;
 };
 
-// The bridged tools of a registry: those in a group. `allowed` says what the caller may use, as in mcp::Server; the
-// registry outlives this.
+// The bridged tools of a registry, those in a group, as far as the caller may use them: a model gets no further than
+// who asked it. The registry outlives this.
 class BridgedToolCaller final : public ToolCaller {
  public:
-  using Allowed = std::function<bool(std::string_view permission)>;
-  explicit BridgedToolCaller(const mcp::ToolRegistry& registry, Allowed allowed = {});
+  BridgedToolCaller(const mcp::ToolRegistry& registry, access::Principal caller);
 
   std::vector<OfferedTool> offered() const override;
   Task<Result<mcp::ToolResult>> call(std::string name, json::object arguments, mcp::Context context) override;
@@ -42,7 +40,7 @@ class BridgedToolCaller final : public ToolCaller {
   bool usable(const mcp::RegisteredTool& tool) const;
 
   const mcp::ToolRegistry& registry_;
-  Allowed allowed_;
+  access::Principal caller_;
 };
 
 }  // namespace llm::tools

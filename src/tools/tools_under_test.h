@@ -130,7 +130,7 @@ class ToolsUnderTest : public testing::Test {
   std::unique_ptr<mcp::Server> server_;
   mcp::Changes::Subscription listening_to_;
   CancelSource cancel_;
-  std::string principal_;
+  access::Principal principal_;
   json::object capabilities_;
   json::object inputs_;
   std::string state_;

@@ -5,7 +5,7 @@
 namespace llm::tools {
 namespace {
 
-using namespace permission;
+using enum access::Permission;
 
 constexpr auto kMemberships = std::to_array<Membership>({
     {"llm_chat", Toolset::kCore, kGenerate},
@@ -18,9 +18,9 @@ constexpr auto kMemberships = std::to_array<Membership>({
     {"llm_load_model", Toolset::kCore, kModelsWrite},
     {"llm_unload_model", Toolset::kCore, kModelsWrite},
     {"llm_pull_model", Toolset::kCore, kModelsWrite},
-    {"llm_status", Toolset::kCore, kModelsRead},
-    {"llm_help", Toolset::kCore, ""},
-    {"llm_remove_model", Toolset::kAdmin, kAdmin},
+    {"llm_status", Toolset::kCore, kEnginesRead},
+    {"llm_help", Toolset::kCore, kAuthenticated},
+    {"llm_remove_model", Toolset::kAdmin, access::Permission::kAdmin},
 });
 
 }  // namespace

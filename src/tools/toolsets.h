@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "access/permission.h"
 #include "json/fields.h"
 
 // Which tools there are, by what a configuration switches on and by what a caller is allowed.
@@ -18,18 +19,10 @@ enum class Toolset {
 };
 using Toolsets = std::vector<Toolset>;
 
-// What a caller must be allowed, in the words of Tool::permission. Empty there: nothing.
-namespace permission {
-inline constexpr std::string_view kModelsRead = "models:read";
-inline constexpr std::string_view kModelsWrite = "models:write";
-inline constexpr std::string_view kGenerate = "generate";
-inline constexpr std::string_view kAdmin = "admin";
-}  // namespace permission
-
 struct Membership {
   std::string_view tool;
   Toolset toolset;
-  std::string_view permission;
+  access::Permission permission;  // what a caller needs to see and use it
 };
 
 // The one table of it, but for the toolset `original`, which has its own.

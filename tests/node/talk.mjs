@@ -2,7 +2,7 @@
 // one is a command; stdout gets one line for each reply and event. tests/node_clients.py is the other side.
 //
 //   {"sdk": "v1" | "v2", "era": "legacy" | "auto" | "2026-07-28",
-//    "stdio": {"command", "args", "env", "cwd"} | "url": "http://…", "session": "…"}
+//    "stdio": {"command", "args", "env", "cwd"} | "url": "http://…", "session": "…", "headers": {…}}
 //   {"id": 1, "do": "call", …} → {"id": 1, "result": …} | {"id": 1, "error": "…"}
 import { createInterface } from "node:readline";
 
@@ -11,7 +11,7 @@ const names = (items, key = "name") => items.map((item) => item[key]);
 const info = { name: "talk", version: "1.0.0" };
 
 // What differs between the two lines of the SDK.
-async function connectV1({ stdio, url, session }) {
+async function connectV1({ stdio, url, session, headers }) {
   const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
   const { StdioClientTransport } = await import("@modelcontextprotocol/sdk/client/stdio.js");
   const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
@@ -19,7 +19,7 @@ async function connectV1({ stdio, url, session }) {
   const client = new Client(info);
   const transport = stdio
     ? new StdioClientTransport(stdio)
-    : new StreamableHTTPClientTransport(new URL(url), { sessionId: session });
+    : new StreamableHTTPClientTransport(new URL(url), { sessionId: session, requestInit: { headers } });
   client.setNotificationHandler(types.ResourceUpdatedNotificationSchema, ({ params }) =>
     say({ event: "updated", uri: params.uri }),
   );
@@ -35,14 +35,14 @@ async function connectV1({ stdio, url, session }) {
   };
 }
 
-async function connectV2({ stdio, url, era, session }) {
+async function connectV2({ stdio, url, era, session, headers }) {
   const { Client, StreamableHTTPClientTransport } = await import("@modelcontextprotocol/client");
   const { StdioClientTransport } = await import("@modelcontextprotocol/client/stdio");
   const mode = /^\d/.test(era) ? { pin: era } : era;
   const client = new Client(info, { versionNegotiation: { mode } });
   const transport = stdio
     ? new StdioClientTransport(stdio)
-    : new StreamableHTTPClientTransport(new URL(url), { sessionId: session });
+    : new StreamableHTTPClientTransport(new URL(url), { sessionId: session, requestInit: { headers } });
   client.setNotificationHandler("notifications/resources/updated", ({ params }) =>
     say({ event: "updated", uri: params.uri }),
   );

@@ -3,6 +3,7 @@
 
 #include "api/event_stream.h"
 #include "api/handlers.h"
+#include "api/limit_headers.h"
 #include "base/strings.h"
 
 namespace llm::api::openai {
@@ -73,6 +74,7 @@ Task<Result<void>> generate(Call& call, inference::Operation operation) {
   PassThrough sink(events);
   const bool streamed = request.stream;
   auto& exchange = call.exchange;
+  request.on_limits = [&exchange](const access::LimitReport& report) { set_limit_headers(exchange, report); };
   auto outcome = co_await call.services.backend.service.run(std::move(request), streamed ? &sink : nullptr,
                                                             exchange.loop(), exchange.cancelled());
   if (!outcome) co_return fail(outcome.error());

@@ -1,5 +1,6 @@
 // /v1/models in OpenAI's shape.
 #include "api/handlers.h"
+#include "inference/model_rights.h"
 #include "router/catalogue.h"
 
 namespace llm::api::openai {
@@ -23,10 +24,18 @@ json::object model_json(std::string_view id, const router::CatalogueEntry& entry
 Task<Result<void>> list_models(Call& call) {
   auto snapshot = co_await call.services.backend.catalogue.list(true);
   if (!snapshot) co_return fail(snapshot.error());
+  const auto seen = [&](std::string_view name, const router::CatalogueEntry& entry) {
+    return inference::check_model_right(call.principal, access::Permission::kModelsRead, name, entry.spec->key)
+        .has_value();
+  };
   json::array data;
-  for (const auto& entry : (*snapshot)->entries) data.push_back(model_json(entry->spec->model, *entry));
+  for (const auto& entry : (*snapshot)->entries) {
+    const auto& name = entry->spec->model;
+    if (seen(name, *entry)) data.push_back(model_json(name, *entry));
+  }
   for (const auto& [alias, target] : (*snapshot)->aliases) {
-    data.push_back(model_json(alias, *(*snapshot)->by_name.find(target)->second));
+    const auto& entry = *(*snapshot)->by_name.find(target)->second;
+    if (seen(alias, entry)) data.push_back(model_json(alias, entry));
   }
   const json::object answer{{"object", "list"}, {"data", std::move(data)}};
   co_return co_await call.exchange.respond(200, "application/json", json::write(answer));
@@ -34,6 +43,11 @@ Task<Result<void>> list_models(Call& call) {
 
 Task<Result<void>> get_model(Call& call) {
   auto entry = co_await call.services.backend.catalogue.resolve(call.name);
+  const std::string_view found = entry ? std::string_view((*entry)->spec->key) : std::string_view();
+  if (auto may = inference::check_model_right(call.principal, access::Permission::kModelsRead, call.name, found);
+      !may) {
+    co_return may;
+  }
   if (!entry) co_return fail(entry.error());
   co_return co_await call.exchange.respond(200, "application/json", json::write(model_json(call.name, **entry)));
 }

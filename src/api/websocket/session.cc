@@ -7,6 +7,11 @@
 #include "base/strings.h"
 
 namespace llm::api {
+namespace {
+
+constexpr std::string_view kSubprotocol = "llm-mcp";
+
+}  // namespace
 
 WebSocketSession::WebSocketSession(Call& call, net::Upgraded connection)
     : call_(call),
@@ -22,6 +27,15 @@ Task<void> WebSocketSession::run() {
   while (true) {
     auto message = co_await socket_.receive();
     if (!message) break;
+    if (!still_valid()) {
+      co_await reply_error(nullptr, {ErrorCode::kUnauthenticated,
+                                     "the API key or access token that opened this socket does not hold any more",
+                                     {},
+                                     {},
+                                     0});
+      socket_.close(net::kWebSocketPolicyViolation, "credentials do not hold any more");
+      break;
+    }
     if (message->text) {
       co_await on_message(std::move(message->payload));
     } else {
@@ -34,6 +48,12 @@ Task<void> WebSocketSession::run() {
   co_await tasks_.join();
   co_await writer_.join();
   co_await socket_.finish();
+}
+
+// Asked for every message: a socket lives longer than many a key.
+bool WebSocketSession::still_valid() const {
+  const auto* access = call_.services.access;
+  return !access || access->authenticator.still_valid(call_.principal);
 }
 
 // Replies are awaited here, one after the other: a client that sends without reading stops being read.
@@ -162,6 +182,10 @@ Task<Result<void>> websocket(Call& call) {
     co_return co_await exchange.respond(accepted.error().http_status, "application/json", body);
   }
   exchange.response_headers().set("Sec-WebSocket-Accept", *accepted);
+  // Never the "bearer.<token>" that may stand beside it.
+  if (exchange.headers().has_token("sec-websocket-protocol", kSubprotocol)) {
+    exchange.response_headers().set("Sec-WebSocket-Protocol", kSubprotocol);
+  }
   auto upgraded = co_await exchange.upgrade("websocket");
   if (!upgraded) co_return fail(upgraded.error());
   WebSocketSession session(call, std::move(*upgraded));

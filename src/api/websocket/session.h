@@ -13,7 +13,8 @@ namespace llm::api {
 //   → {"type":"generate"|"chat","id":"1", …GenerateRequest…}   ← {"type":"loading"|"token"|"done"|"error","id":"1",…}
 //   → {"type":"cancel","id":"1"}                               ← {"type":"done","id":"1","finish_reason":"cancelled"}
 //   → {"type":"ping"}                                          ← {"type":"pong"}
-// A malformed message is answered by an error event; only protocol violations close the socket.
+// A malformed message is answered by an error event; only protocol violations close the socket, and a message of a
+// client whose key or token does not hold any more (1008).
 class WebSocketSession {
  public:
   WebSocketSession(Call& call, net::Upgraded connection);
@@ -22,6 +23,7 @@ class WebSocketSession {
  private:
   static constexpr std::size_t kMostGenerations = 256;  // at once on one socket
 
+  bool still_valid() const;
   Task<void> on_message(std::string text);
   void start(std::string id, json::object request);
   Task<void> generate(std::string id, json::object request, CancelSource cancel);

@@ -4,7 +4,7 @@
 #include <deque>
 #include <gmock/gmock.h>
 
-#include "api/api_under_test.h"
+#include "api/access_under_test.h"
 #include "net/websocket_codec.h"
 
 namespace llm::api {
@@ -13,6 +13,7 @@ namespace {
 using inference::ScriptedUpstream;
 using inference::sse;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 const std::string kText = R"({"id":"c","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]})";
 const std::string kEnd = R"({"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]})";
@@ -22,18 +23,19 @@ class Client {
  public:
   explicit Client(ApiUnderTest& t) {
     auto [ours, theirs] = std::move(*net::make_pipe(t.back.loop.executor()));
-    t.server.serve(std::move(ours), {true, "unix"});
+    t.server.serve(std::move(ours), t.peer);
     transport_ = std::move(theirs);
     input_ = std::make_unique<net::InputBuffer>(*transport_, t.back.loop.executor(), 256 * 1024);
   }
-  Task<void> open() {
-    co_await raw(
-        "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
+  // `more`: further lines of the handshake.
+  Task<void> open(std::string more = "") {
+    co_await raw("GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + more +
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n");
     std::size_t end = std::string_view::npos;
     while ((end = input_->data().find("\r\n\r\n")) == std::string_view::npos) co_await input_->wait_more();
     EXPECT_TRUE(input_->data().starts_with("HTTP/1.1 101 "));
     EXPECT_THAT(std::string(input_->data()), HasSubstr("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    handshake = std::string(input_->data().substr(0, end + 4));
     input_->consume(end + 4);
   }
   Task<void> raw(std::string bytes) {
@@ -79,6 +81,8 @@ class Client {
   }
   void drop() { transport_->close(); }
   std::uint16_t close_code() const { return close_code_; }
+
+  std::string handshake;  // the answer to it
 
  private:
   void on_event(const net::WebSocketEvent& event) {
@@ -342,6 +346,61 @@ TEST(WebSocketSession, WhatIsNoHandshakeIsRefused) {
     EXPECT_EQ(status_of(foreign), "403");
   };
   t.run(body());
+}
+
+// Browsers can show a token nowhere else than among the subprotocols; it does not come back.
+TEST(WebSocketSession, ATokenAmongTheSubprotocols) {
+  ProtectedApi t;
+  const auto [key, id] = t.make_key("user");
+  t.api.back.upstream.script = ScriptedUpstream::stream({sse(kText) + sse(kEnd) + sse("[DONE]")});
+  auto body = [&]() -> Task<void> {
+    Client client(t.api);
+    co_await client.open("Sec-WebSocket-Protocol: llm-mcp, bearer." + key + "\r\n");
+    EXPECT_EQ(field_of(client.handshake, "Sec-WebSocket-Protocol"), "llm-mcp");
+    EXPECT_THAT(client.handshake, Not(HasSubstr(key)));
+    co_await client.send(generate("1"));
+    EXPECT_FALSE((co_await client.receive("done", "1")).empty());
+    EXPECT_EQ(co_await client.close(), net::kWebSocketNormal);
+
+    const std::string upgrade =
+        "GET /api/v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13";
+    for (const std::string& wrong : {std::string(), std::string("\r\nSec-WebSocket-Protocol: llm-mcp"),
+                                     "\r\nSec-WebSocket-Protocol: bearer." + key,
+                                     std::string("\r\nSec-WebSocket-Protocol: llm-mcp, bearer.llm_wrong")}) {
+      auto peer = t.api.open();
+      co_await peer.send(upgrade + wrong + "\r\n\r\n");
+      EXPECT_THAT(co_await peer.read_until("\r\n\r\n"), HasSubstr("HTTP/1.1 401 ")) << wrong;
+      peer.close();
+    }
+    // Never in the address, where logs would keep it.
+    auto peer = t.api.open();
+    co_await peer.send("GET /api/v1/ws?token=" + key + upgrade.substr(14) + "\r\n\r\n");
+    EXPECT_THAT(co_await peer.read_until("\r\n\r\n"), HasSubstr("HTTP/1.1 401 "));
+    peer.close();
+  };
+  t.api.run(body());
+}
+
+// A socket outlives its key: every message is asked anew.
+TEST(WebSocketSession, ARevokedKeyEndsTheSocket) {
+  ProtectedApi t;
+  const auto [key, id] = t.make_key("user");
+  auto body = [&]() -> Task<void> {
+    Client client(t.api);
+    co_await client.open("Authorization: Bearer " + key + "\r\n");
+    co_await client.send(R"({"type":"ping"})");
+    EXPECT_EQ(json::string_or(co_await client.receive(), "type"), "pong");
+    EXPECT_TRUE(t.system().admin().revoke_key(id, {}, {}));
+    co_await client.send(generate("1"));
+    const auto error = co_await client.receive();
+    EXPECT_EQ(json::string_or(error, "type"), "error");
+    EXPECT_THAT(message_of(error), HasSubstr("does not hold any more"));
+    EXPECT_TRUE((co_await client.receive()).empty());
+    EXPECT_EQ(client.close_code(), net::kWebSocketPolicyViolation);
+    EXPECT_TRUE(t.api.back.upstream.seen.empty());
+  };
+  t.api.run(body());
 }
 
 }  // namespace

@@ -30,6 +30,12 @@ Result<int> run_command(CommandContext& context, const StopArguments& arguments)
 Result<int> run_command(CommandContext& context, const InstallArguments& arguments);
 Result<int> run_command(CommandContext& context, const UninstallArguments& arguments);
 
+// access.cc: keys, projects, users, roles
+Result<int> run_command(CommandContext& context, const AccessArguments& arguments);
+// access_records.cc
+Result<int> run_command(CommandContext& context, const UsageArguments& arguments);
+Result<int> run_command(CommandContext& context, const AuditArguments& arguments);
+
 // setup.cc
 Result<int> run_command(CommandContext& context, const DoctorArguments& arguments);
 Result<int> run_command(CommandContext& context, const ConfigArguments& arguments);

@@ -48,6 +48,20 @@ TEST(Format, Values) {
   EXPECT_EQ(text_of(object, "text"), "x");
 }
 
+TEST(Format, Times) {
+  constexpr std::int64_t kDay = 86'400'000;
+  EXPECT_EQ(when_text(1000 + 3 * kDay, 1000), "in 3 days");
+  EXPECT_EQ(when_text(1000 + kDay, 1000), "in 1 day");
+  EXPECT_EQ(when_text(1000 + kDay - 1, 1000), "in 23 hours");
+  EXPECT_EQ(when_text(kDay, kDay + 7'200'000), "2 hours ago");
+  EXPECT_EQ(when_text(kDay, kDay + 60'000), "1 minute ago");
+  EXPECT_EQ(when_text(kDay, kDay + 999), "now");
+  const json::object object{{"at", "1970-01-02T00:00:00Z"}, {"odd", "soon\x1b"}};
+  EXPECT_EQ(when_text(object, "at", 0), "in 1 day");
+  EXPECT_EQ(when_text(object, "odd", 0), "soon");
+  EXPECT_EQ(when_text(object, "none", 0), "");
+}
+
 TEST(PromptText, JoinsWordsAndStandardInput) {
   const auto input = [] { return Result<std::string>("from\ninput\n"); };
   EXPECT_EQ(prompt_text({"a", "b"}, input), "a b");

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <fmt/format.h>
 
+#include "access/timestamp.h"
 #include "base/strings.h"
 #include "cli/terminal.h"
 
@@ -37,6 +38,25 @@ std::string number_text(const json::object& object, std::string_view key) {
 
 std::string text_of(const json::object& object, std::string_view key) {
   return printable(json::string_or(object, key));
+}
+
+std::string when_text(std::int64_t time_ms, std::int64_t now_ms) {
+  constexpr std::array<std::pair<std::int64_t, std::string_view>, 4> kUnits{
+      {{86'400, "day"}, {3'600, "hour"}, {60, "minute"}, {1, "second"}}};
+  const bool past = time_ms < now_ms;
+  const std::int64_t seconds = (past ? now_ms - time_ms : time_ms - now_ms) / 1000;
+  for (const auto& [unit, name] : kUnits) {
+    const std::int64_t count = seconds / unit;
+    if (count == 0) continue;
+    const std::string text = fmt::format("{} {}{}", count, name, count == 1 ? "" : "s");
+    return past ? text + " ago" : "in " + text;
+  }
+  return "now";
+}
+
+std::string when_text(const json::object& object, std::string_view key, std::int64_t now_ms) {
+  const auto time = access::parse_time(json::string_or(object, key));
+  return time ? when_text(*time, now_ms) : text_of(object, key);
 }
 
 std::string list_text(const json::object& object, std::string_view key) {

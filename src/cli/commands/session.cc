@@ -87,6 +87,10 @@ Result<json::object> GatewaySession::call(const Call& call, Interrupt* interrupt
   return run_until_done(loop_, call(api_, cancel.token()), interrupt, cancel);
 }
 
+Result<json::object> GatewaySession::request(std::string method, std::string target, std::string body) {
+  return run_until_done(loop_, api_.request(std::move(method), std::move(target), std::move(body)));
+}
+
 Result<std::unique_ptr<models::ModelStore>> open_store(const Setup& setup) {
   return models::ModelStore::open({.root = setup.installation.models_dir});
 }

@@ -36,6 +36,8 @@ class GatewaySession {
   using Call = std::function<Task<Result<json::object>>(inference::ModelApi& api, CancelToken cancel)>;
   // `interrupt`: Ctrl-C cancels the call, which then is kCancelled.
   Result<json::object> call(const Call& call, Interrupt* interrupt = nullptr);
+  // RemoteModelApi::request().
+  Result<json::object> request(std::string method, std::string target, std::string body);
 
   explicit GatewaySession(const Installation& installation);
 

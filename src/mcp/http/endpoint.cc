@@ -12,6 +12,8 @@
 #include "async/event.h"
 #include "base/strings.h"
 #include "mcp/http/attachment.h"
+#include "mcp/http/denial.h"
+#include "mcp/http/listeners.h"
 #include "mcp/http/modern_call.h"
 #include "mcp/http/modern_rules.h"
 #include "mcp/http/session_table.h"
@@ -60,6 +62,7 @@ struct HttpEndpoint::Shard {
       : loop(owner),
         sessions(server, owner, settings, tag_of(index), (settings.max_sessions + count - 1) / count,
                  settings.replay_total_bytes / count),
+        listeners(owner, settings),
         idle(owner.executor()) {}
 
   void note_sessions() { open_sessions.store(sessions.size(), std::memory_order_relaxed); }
@@ -67,6 +70,7 @@ struct HttpEndpoint::Shard {
   Loop& loop;
   SessionTable sessions;
   std::unordered_set<ModernCall*> calls;
+  Listeners listeners;
   std::size_t exchanges = 0;
   bool stopping = false;
   Event idle;                                 // stopping, and the last exchange has ended
@@ -102,7 +106,7 @@ Task<std::invoke_result_t<Visit>> visit(Loop& here, Loop& home, Visit act) {
 struct HttpEndpoint::Visitor {
   std::shared_ptr<Shard> home;
   std::string session;
-  std::string principal;
+  access::Principal principal;
   Decoded message = Message(Notification{});
   std::optional<EventId> after = {};
   std::shared_ptr<Attachment> reply = nullptr;
@@ -110,22 +114,22 @@ struct HttpEndpoint::Visitor {
 
   enum class Welcome { kIn, kUnknownSession, kUnknownStream };
   Welcome post() {
-    Session* found = home->sessions.find(session, principal);
+    Session* found = home->sessions.find(session, principal.id);
     if (found == nullptr) return Welcome::kUnknownSession;
     if (reply) {
-      stream = found->post(std::move(message), reply);
+      stream = found->post(std::move(message), principal, reply);
     } else {
-      found->post(std::move(message));
+      found->post(std::move(message), principal);
     }
     return Welcome::kIn;
   }
   Welcome get() {
-    Session* found = home->sessions.find(session, principal);
+    Session* found = home->sessions.find(session, principal.id);
     if (found == nullptr) return Welcome::kUnknownSession;
     return found->get(after, reply, stream) ? Welcome::kIn : Welcome::kUnknownStream;
   }
   Welcome remove() {
-    Session* found = home->sessions.find(session, principal);
+    Session* found = home->sessions.find(session, principal.id);
     if (found == nullptr) return Welcome::kUnknownSession;
     home->sessions.end(*found);
     home->note_sessions();
@@ -197,7 +201,7 @@ Task<void> HttpEndpoint::drained() {
   }
 }
 
-Task<void> HttpEndpoint::handle(net::Exchange& exchange, std::string principal) {
+Task<void> HttpEndpoint::handle(net::Exchange& exchange, access::Principal principal) {
   Shard& here = shard_of(exchange.loop());
   // Counts down also when the coroutine is thrown away with its loop.
   struct Presence {
@@ -227,8 +231,8 @@ Task<void> HttpEndpoint::handle(net::Exchange& exchange, std::string principal) 
   }
 }
 
-Task<HttpEndpoint::Route> HttpEndpoint::admit(net::Exchange& exchange, const Shard& here, const std::string& principal,
-                                              Decoded& message) {
+Task<HttpEndpoint::Route> HttpEndpoint::admit(net::Exchange& exchange, const Shard& here,
+                                              const access::Principal& principal, Decoded& message) {
   const RequestHeaders headers = read_headers(exchange.headers());
   if (!settings_.allowed_from(headers.host, headers.origin)) {
     co_await refuse(exchange, 403, "requests with this Host or Origin are not served here.");
@@ -250,7 +254,7 @@ Task<HttpEndpoint::Route> HttpEndpoint::admit(net::Exchange& exchange, const Sha
 }
 
 Task<HttpEndpoint::Route> HttpEndpoint::admit_post(net::Exchange& exchange, const RequestHeaders& headers,
-                                                   const std::string& principal, Decoded& message) {
+                                                   const access::Principal& principal, Decoded& message) {
   if (!headers.content_type || !is_json(*headers.content_type)) {
     co_await refuse(exchange, 415, "the Content-Type must be application/json.");
     co_return Route::kNowhere;
@@ -286,11 +290,15 @@ Task<HttpEndpoint::Route> HttpEndpoint::admit_post(net::Exchange& exchange, cons
     if (notification != nullptr) of_modern_era = is_modern(notification->params, notification->method, headers);
   }
   if (of_modern_era) co_return co_await admit_modern(exchange, headers, principal, message);
+  // Each request of a batch gets its own answer, so refusals are among them.
+  if (const Request* request = request_in(message); request != nullptr) {
+    if (co_await deny(exchange, server_, settings_, *request, principal)) co_return Route::kNowhere;
+  }
   co_return Route::kSession;
 }
 
 Task<HttpEndpoint::Route> HttpEndpoint::admit_modern(net::Exchange& exchange, const RequestHeaders& headers,
-                                                     const std::string& principal, const Decoded& message) {
+                                                     const access::Principal& principal, const Decoded& message) {
   const auto* single = std::get_if<Message>(&message);
   if (single == nullptr) {
     co_await refuse(exchange, 400, "the body must be one message; this revision has no batches.");
@@ -298,7 +306,10 @@ Task<HttpEndpoint::Route> HttpEndpoint::admit_modern(net::Exchange& exchange, co
   }
   if (const auto* request = std::get_if<Request>(single)) {
     auto refusal = check_modern(server_, *request, headers, exchange.headers(), principal);
-    if (!refusal) co_return Route::kModern;
+    if (!refusal) {
+      const bool denied = co_await deny(exchange, server_, settings_, *request, principal);
+      co_return denied ? Route::kNowhere : Route::kModern;
+    }
     co_await refuse(exchange, refusal->status, std::move(refusal->refusal), &request->id);
   } else if (const auto* notification = std::get_if<Notification>(single)) {
     // There is none that changes anything: a request is cancelled by closing its stream.
@@ -313,18 +324,25 @@ Task<HttpEndpoint::Route> HttpEndpoint::admit_modern(net::Exchange& exchange, co
   co_return Route::kNowhere;
 }
 
-Task<void> HttpEndpoint::modern(net::Exchange& exchange, Shard& here, Decoded& message, const std::string& principal) {
+Task<void> HttpEndpoint::modern(net::Exchange& exchange, Shard& here, Decoded& message,
+                                const access::Principal& principal) {
   ModernCall call(server_, exchange, settings_, principal);
   here.calls.insert(&call);
+  std::optional<Listeners::Membership> listening;
+  const Request* request = request_in(message);
+  if (request != nullptr && request->method == "subscriptions/listen") {
+    listening.emplace(here.listeners, principal, [&call] { call.stop(); });
+  }
   call.start(std::exchange(message, Message(Notification{})));
   co_await call.answer();
+  listening.reset();
   call.end();
   co_await call.drained();
   here.calls.erase(&call);
 }
 
 Task<void> HttpEndpoint::initialize(net::Exchange& exchange, Shard& here, Decoded& message,
-                                    const std::string& principal) {
+                                    const access::Principal& principal) {
   const RequestId id = request_in(message)->id;
   Session* session = here.sessions.create(principal);
   if (session == nullptr) {
@@ -334,7 +352,7 @@ Task<void> HttpEndpoint::initialize(net::Exchange& exchange, Shard& here, Decode
   }
   ReplyStream stream(exchange, settings_);
   const auto reply = std::make_shared<Attachment>(stream, here.loop);
-  session->post(std::move(message), reply);  // answered before this returns
+  session->post(std::move(message), principal, reply);  // answered before this returns
   if (session->initialized()) {
     exchange.response_headers().set("Mcp-Session-Id", session->id());
   } else {
@@ -365,7 +383,7 @@ std::string wrong_for_session(const RequestHeaders& headers) {
 }  // namespace
 
 Task<void> HttpEndpoint::post_to_session(net::Exchange& exchange, Shard& here, Decoded& message,
-                                         const std::string& principal) {
+                                         const access::Principal& principal) {
   const RequestHeaders headers = read_headers(exchange.headers());
   if (std::string wrong = wrong_for_session(headers); !wrong.empty()) {
     const Request* request = request_in(message);
@@ -400,7 +418,7 @@ Task<void> HttpEndpoint::post_to_session(net::Exchange& exchange, Shard& here, D
   home->loop.post([visitor] { visitor->leave(); });
 }
 
-Task<void> HttpEndpoint::get(net::Exchange& exchange, Shard& here, const std::string& principal) {
+Task<void> HttpEndpoint::get(net::Exchange& exchange, Shard& here, const access::Principal& principal) {
   const RequestHeaders headers = read_headers(exchange.headers());
   if (!headers.accepts_events) {
     co_await refuse(exchange, 406, "the client must accept text/event-stream.");
@@ -437,12 +455,15 @@ Task<void> HttpEndpoint::get(net::Exchange& exchange, Shard& here, const std::st
     }
     co_return;
   }
-  co_await stream.run();
+  {
+    const Listeners::Membership listening(here.listeners, principal, [&stream] { stream.finish(); });
+    co_await stream.run();
+  }
   visitor->reply->release();
   home->loop.post([visitor] { visitor->leave(); });
 }
 
-Task<void> HttpEndpoint::remove(net::Exchange& exchange, Shard& here, const std::string& principal) {
+Task<void> HttpEndpoint::remove(net::Exchange& exchange, Shard& here, const access::Principal& principal) {
   const RequestHeaders headers = read_headers(exchange.headers());
   if (std::string wrong = wrong_for_session(headers); !wrong.empty()) {
     co_await refuse(exchange, 400, std::move(wrong));

@@ -30,8 +30,8 @@ class HttpEndpoint {
   HttpEndpoint(const HttpEndpoint&) = delete;
   HttpEndpoint& operator=(const HttpEndpoint&) = delete;
 
-  // Answers the exchange. `principal`: who asks, as authentication found out; empty: everybody is the same.
-  Task<void> handle(net::Exchange& exchange, std::string principal);
+  // Answers the exchange. `principal`: who asks, as authentication found out.
+  Task<void> handle(net::Exchange& exchange, access::Principal principal);
 
   // Ends the listening streams with their results, the calls and the sessions; later requests get a 503. Any thread;
   // idempotent.
@@ -51,16 +51,17 @@ class HttpEndpoint {
   // What is to be done with an exchange that has not been answered yet.
   enum class Route { kNowhere, kModern, kInitialize, kSession, kGet, kDelete };
 
-  Task<Route> admit(net::Exchange& exchange, const Shard& here, const std::string& principal, Decoded& message);
-  Task<Route> admit_post(net::Exchange& exchange, const RequestHeaders& headers, const std::string& principal,
+  Task<Route> admit(net::Exchange& exchange, const Shard& here, const access::Principal& principal, Decoded& message);
+  Task<Route> admit_post(net::Exchange& exchange, const RequestHeaders& headers, const access::Principal& principal,
                          Decoded& message);
-  Task<Route> admit_modern(net::Exchange& exchange, const RequestHeaders& headers, const std::string& principal,
+  Task<Route> admit_modern(net::Exchange& exchange, const RequestHeaders& headers, const access::Principal& principal,
                            const Decoded& message);
-  Task<void> modern(net::Exchange& exchange, Shard& here, Decoded& message, const std::string& principal);
-  Task<void> initialize(net::Exchange& exchange, Shard& here, Decoded& message, const std::string& principal);
-  Task<void> post_to_session(net::Exchange& exchange, Shard& here, Decoded& message, const std::string& principal);
-  Task<void> get(net::Exchange& exchange, Shard& here, const std::string& principal);
-  Task<void> remove(net::Exchange& exchange, Shard& here, const std::string& principal);
+  Task<void> modern(net::Exchange& exchange, Shard& here, Decoded& message, const access::Principal& principal);
+  Task<void> initialize(net::Exchange& exchange, Shard& here, Decoded& message, const access::Principal& principal);
+  Task<void> post_to_session(net::Exchange& exchange, Shard& here, Decoded& message,
+                             const access::Principal& principal);
+  Task<void> get(net::Exchange& exchange, Shard& here, const access::Principal& principal);
+  Task<void> remove(net::Exchange& exchange, Shard& here, const access::Principal& principal);
 
   const Server& server_;
   const HttpSettings settings_;

@@ -55,7 +55,7 @@ struct Setup {
   Server server{example::server_info()};
   HttpEndpoint endpoint{server, {.keep_alive = std::chrono::milliseconds(100)}, {&loop}};
   net::HttpServer http{
-      {&loop}, {.max_connections = 20'000}, [this](net::Exchange& exchange) { return endpoint.handle(exchange, ""); }};
+      {&loop}, {.max_connections = 20'000}, [this](net::Exchange& exchange) { return endpoint.handle(exchange, {}); }};
   std::array<char, 65536> answer{};
 };
 

@@ -41,7 +41,7 @@ const Server& server() {
 
 void check_request(const Request& request, const RequestHeaders& headers, const llm::net::Headers& all) {
   if (!is_modern(request.params, request.method, headers)) return;
-  const auto refusal = check_modern(server(), request, headers, all, "");
+  const auto refusal = check_modern(server(), request, headers, all, llm::access::Principal{});
   if (refusal) {
     require(refusal->status == 400 || refusal->status == 404);
     return;

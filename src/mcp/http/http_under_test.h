@@ -13,6 +13,7 @@
 #include "json/json.h"
 #include "mcp/example_tools.h"
 #include "mcp/http/endpoint.h"
+#include "mcp/principal_under_test.h"
 #include "net/address.h"
 #include "net/raw_peer.h"
 
@@ -21,7 +22,7 @@ namespace llm::mcp {
 // For tests: a server with the example tools, and these:
 //   gate    reports progress, then ends when open_gate() was called     note  ends when cancelled, which is counted
 //   poll    lets its client go, then ends as `gate` does                here  has header parameters of all kinds
-// over a real HTTP server. Who asks is what the header X-Principal says.
+// over a real HTTP server. Who asks is what the header X-Principal says, with the rights of the role X-Role, or all.
 class HttpUnderTest {
  public:
   explicit HttpUnderTest(Loop& first, HttpSettings settings = {}, std::vector<Loop*> more = {})
@@ -95,7 +96,12 @@ class HttpUnderTest {
     co_return outcome;
   }
   Task<void> handle(net::Exchange& exchange) {
-    co_await endpoint.handle(exchange, std::string(exchange.headers().get("X-Principal").value_or("")));
+    access::Principal principal;
+    const auto role = exchange.headers().get("X-Role");
+    if (const auto id = exchange.headers().get("X-Principal")) {
+      principal = role ? with_role(*role, std::string(*id)) : access::Principal{.id = std::string(*id)};
+    }
+    co_await endpoint.handle(exchange, std::move(principal));
   }
 
   Event gate_;

@@ -5,7 +5,7 @@
 namespace llm::mcp {
 
 ModernCall::ModernCall(const Server& server, net::Exchange& exchange, const HttpSettings& settings,
-                       const std::string& principal)
+                       const access::Principal& principal)
     : settings_(settings), stream_(exchange, settings), connection_(server, exchange.loop(), *this, principal) {
   stream_.on_gone = [this] { connection_.abandon(kChannel); };
 }

@@ -16,7 +16,8 @@ namespace llm::mcp {
 // cancelled (MCP 2026-07-28 "Cancellation"). On the exchange's loop.
 class ModernCall final : public Outbox {
  public:
-  ModernCall(const Server& server, net::Exchange& exchange, const HttpSettings& settings, const std::string& principal);
+  ModernCall(const Server& server, net::Exchange& exchange, const HttpSettings& settings,
+             const access::Principal& principal);
 
   // In this order; `end` makes ready for the end, for which `drained` waits.
   void start(Decoded request) { connection_.on_decoded(std::move(request), kChannel); }

@@ -112,14 +112,12 @@ std::optional<HttpRefusal> check_parameter(const HeaderParameter& parameter, con
 
 // Parameters of a tool that its caller may not even see give nothing away.
 std::optional<HttpRefusal> check_parameters(const Server& server, const Request& request, const net::Headers& all,
-                                            const std::string& principal) {
+                                            const access::Principal& principal) {
   const auto tools = server.tools().tools();
   const auto found = tools->by_name.find(json::string_or(request.params, "name"));
   if (found == tools->by_name.end() || found->second->headers.empty()) return std::nullopt;
   const RegisteredTool& tool = *found->second;
-  if (!tool.tool.permission.empty() && !server.allowed(Caller{.principal = principal}, tool.tool.permission)) {
-    return std::nullopt;
-  }
+  if (!tool.tool.open_to(principal)) return std::nullopt;
   const json::value* arguments = json::find(request.params, "arguments");
   for (const HeaderParameter& parameter : tool.headers) {
     const json::object* object = arguments != nullptr ? arguments->if_object() : nullptr;
@@ -136,7 +134,7 @@ bool is_modern(const json::object& params, std::string_view method, const Reques
 }
 
 std::optional<HttpRefusal> check_modern(const Server& server, const Request& request, const RequestHeaders& headers,
-                                        const net::Headers& all, const std::string& principal) {
+                                        const net::Headers& all, const access::Principal& principal) {
   if (request.method == "initialize") {
     return HttpRefusal{404,
                        {kMethodNotFound,

@@ -21,7 +21,7 @@ struct HttpRefusal {
 // its version and what its client can do, and the headers that proxies act on repeat what the body says. Requests of a
 // version that nobody knows pass, as what they are told (-32022) does not depend on HTTP.
 std::optional<HttpRefusal> check_modern(const Server& server, const Request& request, const RequestHeaders& headers,
-                                        const net::Headers& all, const std::string& principal);
+                                        const net::Headers& all, const access::Principal& principal);
 // Notifications need no headers, but those that are there must be true.
 std::optional<HttpRefusal> check_modern(const Notification& notification, const RequestHeaders& headers);
 

@@ -8,10 +8,10 @@
 namespace llm::mcp {
 
 Session::Session(const Server& server, Loop& home, const HttpSettings& settings, ReplayBudget& budget, std::string id,
-                 const std::string& principal)
+                 const access::Principal& principal)
     : settings_(settings),
       id_(std::move(id)),
-      principal_(principal),
+      principal_(principal.id),
       connection_(server, home, *this, principal),
       replay_(settings.replay_bytes, budget) {
   streams_[kUnrelated].streaming = true;
@@ -22,7 +22,13 @@ bool Session::busy() const {
   return std::ranges::any_of(streams_, [](const auto& entry) { return entry.second.reply != nullptr; });
 }
 
-Channel Session::post(Decoded message, const std::shared_ptr<Attachment>& reply) {
+void Session::post(Decoded message, const access::Principal& principal) {
+  connection_.set_principal(principal);
+  connection_.on_decoded(std::move(message), kNobody);
+}
+
+Channel Session::post(Decoded message, const access::Principal& principal, const std::shared_ptr<Attachment>& reply) {
+  connection_.set_principal(principal);
   const Channel id = next_stream_++;
   streams_[id].reply = reply;
   reply->set_preamble(preamble({id, 0}));

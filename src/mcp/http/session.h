@@ -25,19 +25,19 @@ namespace llm::mcp {
 class Session final : public Outbox {
  public:
   Session(const Server& server, Loop& home, const HttpSettings& settings, ReplayBudget& budget, std::string id,
-          const std::string& principal);
+          const access::Principal& principal);
 
   const std::string& id() const { return id_; }
-  const std::string& principal() const { return principal_; }
+  const std::string& principal() const { return principal_; }  // its id
   const Revision& revision() const { return connection_.revision(); }
   bool initialized() const { return connection_.initialized(); }
   // Is somebody waiting for something?
   bool busy() const;
 
-  // A POST with something to answer: by `reply`.
-  Channel post(Decoded message, const std::shared_ptr<Attachment>& reply);
+  // A POST of the session's principal, which may have other rights now, with something to answer: by `reply`.
+  Channel post(Decoded message, const access::Principal& principal, const std::shared_ptr<Attachment>& reply);
   // One without.
-  void post(Decoded message) { connection_.on_decoded(std::move(message), kNobody); }
+  void post(Decoded message, const access::Principal& principal);
   // A GET: goes on with the stream after this event, or takes the messages that belong to no request. It takes the
   // place of whoever had the stream. False: there is no such stream (any more).
   bool get(std::optional<EventId> after, const std::shared_ptr<Attachment>& reply, Channel& stream);

@@ -22,7 +22,7 @@ SessionTable::SessionTable(const Server& server, Loop& loop, const HttpSettings&
       }),
       ending_(loop.executor()) {}
 
-Session* SessionTable::create(const std::string& principal) {
+Session* SessionTable::create(const access::Principal& principal) {
   end_expired();
   if (by_id_.size() >= most_ && !end_idlest()) return nullptr;
   auto session = std::make_shared<Session>(server_, loop_, settings_, budget_, random_id() + tag_, principal);

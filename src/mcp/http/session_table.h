@@ -26,7 +26,7 @@ class SessionTable {
                std::size_t replay_bytes);
 
   // Null: as many as there may be, and none of them idle. Valid until the next call but `find` of another.
-  Session* create(const std::string& principal);
+  Session* create(const access::Principal& principal);
   // Null: unknown, ended, or another principal's. Counts as use.
   Session* find(std::string_view id, std::string_view principal);
   // The same without being a use of it by a client.

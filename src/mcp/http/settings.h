@@ -4,9 +4,12 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <string>
 #include <string_view>
 
+#include "access/principal.h"
 #include "mcp/http/origin_check.h"
+#include "net/http_server.h"
 
 namespace llm::mcp {
 
@@ -30,6 +33,17 @@ struct HttpSettings {
   // May a request with these Host and Origin headers be served? What answers no gets a 403.
   std::function<bool(std::optional<std::string_view> host, std::optional<std::string_view> origin)> allowed_from =
       loopback_only;
+  // May this principal still do what it could when its stream was opened? Streams that listen (GET, and
+  // subscriptions/listen) end soon after it is no. Empty: always.
+  std::function<bool(const access::Principal&)> still_valid = {};
+  std::chrono::milliseconds validity_interval{500};  // how often that is asked
+  // URL of the protected-resource metadata (RFC 9728) as the client of this exchange reaches it, for the challenge of a
+  // 403. Empty: none is named.
+  std::function<std::string(const net::Exchange&)> resource_metadata = {};
+  // Told of each request that its principal may not make, for the audit trail. `target`: the method, and what it names.
+  std::function<void(const net::Exchange&, const access::Principal&, access::Permission needed,
+                     const std::string& target)>
+      on_denied = {};
   std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
 };
 

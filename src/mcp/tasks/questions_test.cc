@@ -71,9 +71,21 @@ class Asking : public TasksTest {
     EXPECT_TRUE(result && *result && (*result)->input_required);
   }
 
+  // Asked, answered, and revoked in between.
+  Task<void> of_a_revoked_caller(Tasks* tasks, Announcements* announced, bool* revoked) {
+    const auto id = co_await promoted(tasks->start(tool("asks"), call()));
+    co_await until(tasks, announced, "alice", id, "input_required");
+    *revoked = true;
+    for (const std::string key : {"first", "second"}) EXPECT_TRUE(co_await tasks->update("alice", id, accept(key)));
+    const auto task = co_await until(tasks, announced, "alice", id, "completed");
+    EXPECT_NE(text_of(task.at("result").get_object(), "content").find("may not use the tool any more"),
+              std::string::npos);
+    EXPECT_EQ(text_of(task.at("result").get_object(), "isError"), "true");
+    EXPECT_EQ(handlers.calls, 1);
+  }
   Task<void> of_a_mute_client(Tasks* tasks, Announcements* announced) {
     ToolCall made = call();
-    made.caller = std::make_shared<const Caller>("alice");
+    made.caller = std::make_shared<const Caller>(access::Principal{.id = "alice"});
     const auto id = co_await promoted(tasks->start(tool("asks"), std::move(made)));
     const auto task = co_await until(tasks, announced, "alice", id, "failed");
     EXPECT_EQ(text_of(task.at("error").get_object(), "code"), "-32021");
@@ -98,6 +110,17 @@ TEST_F(Asking, OnlyWhatTheClientCanAnswer) {
   Tasks tasks(server, settings);
   Announcements announced(server, loop);
   run_task(loop, of_a_mute_client(&tasks, &announced));
+  run_task(loop, tasks.stop());
+}
+
+TEST_F(Asking, AFurtherRoundHasTheRightsOfItsTime) {
+  bool revoked = false;
+  settings.principal_now = [&revoked](const access::Principal& known) {
+    return revoked ? std::nullopt : std::optional(known);
+  };
+  Tasks tasks(server, settings);
+  Announcements announced(server, loop);
+  run_task(loop, of_a_revoked_caller(&tasks, &announced, &revoked));
   run_task(loop, tasks.stop());
 }
 

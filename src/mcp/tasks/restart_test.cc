@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "mcp/principal_under_test.h"
 #include "mcp/tasks/task_journal.h"
 #include "mcp/tasks/tasks.h"
 #include "mcp/tasks/test_support.h"
@@ -128,6 +129,63 @@ TEST_F(Restart, QuestionsOutliveTheProcess) {
   run_task(loop, tasks.recover(loop));
   run_task(loop, answer(&tasks, &announced, id));
   EXPECT_EQ(handlers.calls, 3);
+  run_task(loop, tasks.stop());
+}
+
+// What a revoked key had begun ends when the process that runs it does.
+TEST_F(Restart, ATaskWhosePrincipalMayNothingAnyMoreFails) {
+  std::vector<std::string> ids;
+  {
+    Tasks tasks(server, settings);
+    run_task(loop, create(&tasks, {"resumable"}, &ids));
+    run_task(loop, tasks.stop());
+  }
+  settings.principal_now = [](const access::Principal&) { return std::nullopt; };
+  Tasks tasks(server, settings);
+  run_task(loop, tasks.recover(loop));
+  run_task(loop, expect_cut(&tasks, ids[0], "(none)"));
+  EXPECT_EQ(handlers.calls, 1);
+  run_task(loop, tasks.stop());
+}
+
+TEST_F(Restart, ATaskGoesOnWithTheRightsOfToday) {
+  std::vector<std::string> ids;
+  {
+    Tasks tasks(server, settings);
+    run_task(loop, create(&tasks, {"resumable"}, &ids));
+    run_task(loop, tasks.stop());
+  }
+  const access::Principal narrowed = somebody("alice", {access::Permission::kModelsRead});
+  settings.principal_now = [&](const access::Principal&) { return std::optional(narrowed); };
+  Tasks tasks(server, settings);
+  run_task(loop, tasks.recover(loop));
+  run_task(loop, expect_cut(&tasks, ids[0], "(none)"));  // its tool needs admin
+  EXPECT_EQ(handlers.calls, 1);
+  run_task(loop, tasks.stop());
+}
+
+TEST_F(Restart, WhoCannotTellTheirRightsLeavesTasksOfOthersAlone) {
+  const auto able = settings.principal_now;
+  std::vector<std::string> ids;
+  {
+    Tasks tasks(server, settings);
+    run_task(loop, create(&tasks, {"resumable"}, &ids));
+    run_task(loop, tasks.stop());
+  }
+  {
+    settings.principal_now = {};
+    Tasks stdio(server, settings);
+    run_task(loop, stdio.recover(loop));
+    EXPECT_EQ(handlers.calls, 1);
+    run_task(loop, expect_status(&stdio, ids[0], "working"));
+    run_task(loop, stdio.stop());
+  }
+  settings.principal_now = able;
+  Tasks tasks(server, settings);
+  Announcements announced(server, loop);
+  run_task(loop, tasks.recover(loop));
+  run_task(loop, finish(&tasks, &announced, ids[0]));
+  EXPECT_EQ(handlers.calls, 2);
   run_task(loop, tasks.stop());
 }
 

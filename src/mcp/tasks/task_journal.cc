@@ -207,8 +207,11 @@ std::vector<TaskRecord> TaskJournal::adopt(const std::string& owner, const Decid
   for (auto& record : unfinished()) {
     if (record.owner != owner) continue;
     const auto partial = read_file(with_extension(file_of(record), ".partial"));
+    if (!decide(record, partial.value_or(std::string()))) {
+      complete = false;
+      continue;
+    }
     record.owner = owner_;
-    decide(record, partial.value_or(std::string()));
     if (auto saved = save(record); !saved) {
       report(saved.error());
       complete = false;

@@ -50,8 +50,9 @@ class TaskJournal {
   bool is_mine(const TaskRecord& record) const { return record.owner == owner_; }
 
   // Takes over the unfinished tasks of owners that are gone. `decide` may change each before it is written under the
-  // new owner's name, and is given its partial text. What cannot be written stays as it was, for the next try.
-  using Decide = std::function<void(TaskRecord& record, const std::string& partial)>;
+  // new owner's name, and is given its partial text; false: left to somebody else. What cannot be written stays as it
+  // was, for the next try.
+  using Decide = std::function<bool(TaskRecord& record, const std::string& partial)>;
   std::vector<TaskRecord> adopt(const Decide& decide);
   // The same for one owner.
   std::vector<TaskRecord> adopt(const std::string& owner, const Decide& decide);

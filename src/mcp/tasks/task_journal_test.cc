@@ -80,7 +80,7 @@ class TaskJournalTest : public testing::Test {
   static void overwrite(const fs::path& path, std::string_view text) {
     std::ofstream(path, std::ios::trunc | std::ios::binary) << text;
   }
-  static void keep_all(TaskRecord&, const std::string&) {}
+  static bool keep_all(TaskRecord&, const std::string&) { return true; }
 
   fs::path root;
   fs::path directory;
@@ -235,6 +235,7 @@ TEST_F(TaskJournalTest, TasksOfTheLivingAreTheirOwn) {
   const auto adopted = second->adopt([&](TaskRecord& taken, const std::string& text) {
     partial = text;
     taken.set_failed(error_object(1, "cut"));
+    return true;
   });
   ASSERT_EQ(adopted.size(), 1U);
   EXPECT_EQ(adopted[0].id, task.id);
@@ -278,7 +279,10 @@ TEST_F(TaskJournalTest, AdoptsFromAProcessThatWasKilled) {
 
   const auto journal = open();
   std::string partial;
-  const auto adopted = journal->adopt([&](TaskRecord&, const std::string& text) { partial = text; });
+  const auto adopted = journal->adopt([&](TaskRecord&, const std::string& text) {
+    partial = text;
+    return true;
+  });
   ASSERT_EQ(adopted.size(), 1U);
   EXPECT_EQ(adopted[0].id, task.id);
   EXPECT_EQ(partial, "half");

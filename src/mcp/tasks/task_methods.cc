@@ -28,18 +28,18 @@ Round refused(const Error& error) {
 }
 
 Task<Round> get(const Server* server, std::string id, Context context) {
-  auto members = co_await server->tasks()->get(context.caller->principal, std::move(id));
+  auto members = co_await server->tasks()->get(context.caller->principal.id, std::move(id));
   co_return members ? complete(server, std::move(*members)) : refused(members.error());
 }
 
 Task<Round> update(const Server* server, std::string id, std::shared_ptr<const json::object> responses,
                    Context context) {
-  const auto done = co_await server->tasks()->update(context.caller->principal, std::move(id), *responses);
+  const auto done = co_await server->tasks()->update(context.caller->principal.id, std::move(id), *responses);
   co_return done ? complete(server, {}) : refused(done.error());
 }
 
 Task<Round> cancel(const Server* server, std::string id, Context context) {
-  const auto done = co_await server->tasks()->cancel(context.caller->principal, std::move(id));
+  const auto done = co_await server->tasks()->cancel(context.caller->principal.id, std::move(id));
   co_return done ? complete(server, {}) : refused(done.error());
 }
 

@@ -29,7 +29,8 @@ class TaskMethods : public TasksTest {
     made.revision = &modern_revision();
     json::object capabilities{{"elicitation", json::object()}};
     if (declared) capabilities["extensions"] = json::object{{kTasksExtension, json::object()}};
-    made.caller = std::make_shared<const Caller>(principal, ClientInfo{}, std::move(capabilities));
+    made.caller =
+        std::make_shared<const Caller>(access::Principal{.id = principal}, ClientInfo{}, std::move(capabilities));
     return made;
   }
   json::object last() const {

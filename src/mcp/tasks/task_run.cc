@@ -113,11 +113,26 @@ ToolCall TaskRun::make_call() {
   return call;
 }
 
+// Between two rounds lie hours, if the client takes them: what its principal may do is asked anew.
+Result<void> TaskRun::renew_principal() {
+  const auto& principal_now = state_->book.settings().principal_now;
+  if (rounds_ <= 1 || !principal_now) return {};
+  auto principal = principal_now(call_.caller->principal);
+  if (!principal || !tool_->tool.open_to(*principal)) {
+    return fail(ErrorCode::kPermissionDenied, "the task's caller may not use the tool any more");
+  }
+  Caller caller = *call_.caller;
+  caller.principal = std::move(*principal);
+  call_.caller = std::make_shared<const Caller>(std::move(caller));
+  return {};
+}
+
 Task<Result<ToolResult>> TaskRun::call_handler() {
   if (state_->stopping) co_return fail(ErrorCode::kUnavailable, "The server is shutting down.");
   if (++rounds_ > kMostRounds) {
     co_return ToolResult{.refusal = Refusal{kInternalError, "Internal error: the tool asks without end.", {}}};
   }
+  if (auto renewed = renew_principal(); !renewed) co_return fail(std::move(renewed.error()));
   std::string bug;
   try {
     co_return co_await tool_->tool.handler(make_call());
@@ -181,7 +196,7 @@ TaskRecord TaskRun::make_record() const {
   const TaskSettings& settings = state_->book.settings();
   TaskRecord record;
   record.id = random_id();
-  record.principal = call_.caller->principal;
+  record.principal = call_.caller->principal.id;
   record.tool = tool_->tool.name;
   record.created_ms = record.updated_ms = unix_ms();
   record.ttl_ms = settings.ttl.count();

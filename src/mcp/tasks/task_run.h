@@ -75,6 +75,7 @@ class TaskRun final : public Tasks::Run, public std::enable_shared_from_this<Tas
   static Task<void> play(std::shared_ptr<TaskRun> self, bool call_first);
   static Task<void> write_partial(std::shared_ptr<TaskRun> self);
   Task<Result<ToolResult>> call_handler();
+  Result<void> renew_principal();
   Task<void> settle();
   Task<bool> wait_for_answers();
   void attach(std::shared_ptr<TaskEntry> entry);

@@ -20,34 +20,51 @@ std::unexpected<Error> unknown_task(std::string_view id) {
               fmt::format("Unknown task: '{}'. It never was, or its time is over.", id.substr(0, 128)));
 }
 
-// A tool that still may be called for a task of an earlier process; else why not.
-Result<std::shared_ptr<const RegisteredTool>> tool_of(const Server& server, const TaskRecord& record) {
+// For whom a task of an earlier process goes on; kPermissionDenied.
+Result<access::Principal> principal_of(const TaskSettings& settings, const TaskRecord& record) {
+  if (!settings.principal_now) return access::Principal{.id = record.principal};  // the local user: see decider()
+  auto principal = settings.principal_now({.id = record.principal});
+  if (!principal) return fail(ErrorCode::kPermissionDenied, "its caller may not do anything any more");
+  return std::move(*principal);
+}
+
+struct Takeover {
+  std::shared_ptr<const RegisteredTool> tool;
+  access::Principal principal;
+};
+
+// What calls a task of an earlier process again; else why it cannot be.
+Result<Takeover> takeover_of(const Server& server, const TaskSettings& settings, const TaskRecord& record) {
   const auto tools = server.tools().tools();
   const auto found = tools->by_name.find(record.tool);
   if (found == tools->by_name.end()) return fail(ErrorCode::kNotFound, "its tool is not there any more");
   const auto& tool = found->second;
-  const Caller caller{record.principal, record.client, record.capabilities};
-  if (!server.allowed(caller, tool->tool.permission)) {
+  auto principal = principal_of(settings, record);
+  if (!principal) return fail(std::move(principal.error()));
+  if (!tool->tool.open_to(*principal)) {
     return fail(ErrorCode::kPermissionDenied, "its caller may not use the tool any more");
   }
   if (!tool->input.check(record.arguments)) {
     return fail(ErrorCode::kInvalidArgument, "its tool takes other arguments now");
   }
-  return tool;
+  return Takeover{tool, std::move(*principal)};
 }
 
-TaskJournal::Decide decider(const Server& server) {
-  return [&server](TaskRecord& record, const std::string& partial) {
-    const auto tool = tool_of(server, record);
+TaskJournal::Decide decider(const Server& server, const TaskSettings& settings) {
+  return [&server, &settings](TaskRecord& record, const std::string& partial) {
+    // With whose rights somebody else's task goes on is not for a process to guess.
+    if (!settings.principal_now && record.principal != access::Principal().id) return false;
+    const auto takeover = takeover_of(server, settings, record);
     std::string_view why;
-    if (!tool) {
-      why = tool.error().message;
-    } else if (record.status == TaskStatus::kWorking && !(*tool)->tool.resumable) {
+    if (!takeover) {
+      why = takeover.error().message;
+    } else if (record.status == TaskStatus::kWorking && !takeover->tool->tool.resumable) {
       why = "its tool cannot go on where it was cut";
     }
-    if (why.empty()) return;  // it is called again, now or when all answers are there
+    if (why.empty()) return true;  // it is called again, now or when all answers are there
     apply_cut(why, partial, record);
     record.updated_ms = std::max(unix_ms(), record.updated_ms);
+    return true;
   };
 }
 
@@ -55,21 +72,21 @@ TaskJournal::Decide decider(const Server& server) {
 Task<void> resume_all(std::shared_ptr<Tasks::State> state, Loop* loop, Entries entries) {
   for (const auto& entry : entries) {
     const auto record = entry->record();
-    auto tool = tool_of(state->server, *record);
-    if (!tool) {  // it went between two looks
-      auto edit = [why = tool.error().message](TaskRecord& cut) { return apply_cut(why, {}, cut), true; };
+    auto takeover = takeover_of(state->server, state->book.settings(), *record);
+    if (!takeover) {  // it went between two looks
+      auto edit = [why = takeover.error().message](TaskRecord& cut) { return apply_cut(why, {}, cut), true; };
       (void)co_await state->book.change(entry, edit, TaskBook::IfDiskFails::kKeepInMemory);
       continue;
     }
     ToolCall call;
     call.loop = loop;
-    call.caller = std::make_shared<const Caller>(record->principal, record->client, record->capabilities);
+    call.caller = std::make_shared<const Caller>(std::move(takeover->principal), record->client, record->capabilities);
     call.request_id = RequestId{json::write(json::value(record->id))};  // the request's own was answered long ago
     call.traceparent = record->traceparent;
     call.arguments = record->arguments;
     call.inputs = record->inputs;
     call.state = record->state;
-    std::make_shared<TaskRun>(state, std::move(*tool), std::move(call))->resume(entry);
+    std::make_shared<TaskRun>(state, std::move(takeover->tool), std::move(call))->resume(entry);
   }
 }
 
@@ -77,7 +94,7 @@ Task<void> resume_all(std::shared_ptr<Tasks::State> state, Loop* loop, Entries e
 Task<void> adopt(std::shared_ptr<Tasks::State> state, std::string owner) {
   Loop* loop = state->recovery_loop;
   if (loop == nullptr || state->stopping) co_return;
-  auto entries = co_await state->book.adopt(std::move(owner), decider(state->server));
+  auto entries = co_await state->book.adopt(std::move(owner), decider(state->server, state->book.settings()));
   co_await boost::asio::co_spawn(loop->executor(), resume_all(state, loop, std::move(entries)), use_task);
 }
 

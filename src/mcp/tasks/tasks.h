@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "access/principal.h"
 #include "async/loop.h"
 #include "async/task.h"
 #include "base/error.h"
@@ -27,13 +28,18 @@ struct TaskSettings {
   std::chrono::milliseconds poll_interval{1'000};     // what clients are told
   std::chrono::milliseconds partial_interval{1'000};  // how often what a call has so far is written
   std::size_t max_per_principal = 1000;               // unfinished and finished; one more is refused
+  // What a principal may do now, for a call that goes on without a request of it: after a restart, when only the id is
+  // known, and in each further round. nullopt: nothing any more; the task fails. Empty: the local user's tasks go on
+  // after a restart, all others are left to a process that can tell. Any thread; may not block.
+  std::function<std::optional<access::Principal>(const access::Principal& known)> principal_now = {};
   // Told what went wrong where no client waits for an answer: a full disk, an unreadable file. Any thread.
   std::function<void(const Error&)> on_problem = {};
 };
 
 // The tasks extension (io.modelcontextprotocol/tasks): calls that go on after their request was answered. A task is on
 // disk before its id is told, and after every change of its state; one that was cut by the end of the process is called
-// again at the next start if its tool is resumable, else it is failed, with what it had so far. Several processes may
+// again at the next start if its tool is resumable and its principal still may, else it is failed, with what it had so
+// far. Several processes may
 // share the directory: each runs its own tasks and reads the others'. Ids are random and useless to another principal.
 // Thread-safe; a run lives on the loop it was started on.
 class Tasks {

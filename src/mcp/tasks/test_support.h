@@ -122,6 +122,7 @@ class TasksTest : public testing::Test {
     std::string name = (fs::temp_directory_path() / "tasks-XXXXXX").string();
     root = mkdtemp(name.data());
     settings.directory = root / "tasks";
+    settings.principal_now = [](const access::Principal& known) { return std::optional(known); };
     settings.on_problem = [this](const Error& error) { problems.push_back(to_string(error)); };
     add(make_tool("quick", [](ToolCall call) { return quick(std::move(call)); }));
     add(make_tool("slow", [this](ToolCall call) { return slow(&handlers, std::move(call)); }));
@@ -148,7 +149,7 @@ class TasksTest : public testing::Test {
     made.loop = &loop;
     made.cancel = client.token();
     made.caller = std::make_shared<const Caller>(
-        principal, ClientInfo{"editor", "1"},
+        access::Principal{.id = principal}, ClientInfo{"editor", "1"},
         json::object{{"elicitation", json::object()}, {"extensions", json::object{{kTasksExtension, json::object()}}}});
     made.request_id = RequestId{"1"};
     made.arguments = {{"label", label}};

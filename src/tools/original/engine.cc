@@ -95,11 +95,10 @@ Task<Result<Answer>> optimize(OriginalContext, GpuArguments, mcp::ToolCall) {
                  "/operation");
 }
 
-using permission::kModelsRead;
-using permission::kModelsWrite;
+using enum access::Permission;
 
 constexpr Operation<EngineArguments> kEngineOperations[] = {
-    {"status", "what each engine is doing (the default)", kModelsRead, status},
+    {"status", "what each engine is doing (the default)", kEnginesRead, status},
     {"start", "load a model (model)", kModelsWrite, start},
     {"stop", "unload a model (model), or all that are idle", kModelsWrite, stop},
     {"list_models", "models an engine can run", kModelsRead, list_models},
@@ -108,8 +107,8 @@ constexpr Operation<EngineArguments> kEngineOperations[] = {
 };
 
 constexpr Operation<GpuArguments> kGpuOperations[] = {
-    {"get_status", "one GPU in numbers (gpu_id)", kModelsRead, gpu_status},
-    {"get_health", "are the GPUs usable?", kModelsRead, gpu_health},
+    {"get_status", "one GPU in numbers (gpu_id)", kEnginesRead, gpu_status},
+    {"get_health", "are the GPUs usable?", kEnginesRead, gpu_health},
     {"clear_memory", "unload all models that are idle", kModelsWrite, clear_memory},
     {"optimize", "not needed here", kModelsWrite, optimize},
 };

@@ -130,7 +130,7 @@ Task<Result<Answer>> generate_image(OriginalContext, MultimodalArguments, mcp::T
                  "/operation");
 }
 
-using permission::kGenerate;
+using enum access::Permission;
 
 constexpr Operation<GenerationArguments> kGenerationOperations[] = {
     {"generate_text", "answer a prompt (prompt)", kGenerate, generate_text},

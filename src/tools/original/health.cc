@@ -176,23 +176,22 @@ Task<Result<Answer>> shutdown(OriginalContext, HealthArguments arguments, mcp::T
       "itself it ends when nobody has used it for a while");
 }
 
-using permission::kAdmin;
-using permission::kModelsRead;
+using enum access::Permission;
 
 constexpr Operation<HealthArguments> kOperations[] = {
-    {"health_check", "is all well?", kModelsRead, health_check},
-    {"provider_check", "which engines there are", kModelsRead, provider_check},
-    {"list_tools", "the tools of this server (detail)", kModelsRead, tools},
-    {"tool_help", "about one tool (tool_name)", kModelsRead, help},
-    {"search_tools", "tools by words (query)", kModelsRead, search},
-    {"tool_signature", "schemas of one tool (tool_name)", kModelsRead, signature},
-    {"hardware_requirements", "what models need and what the machine has (name)", kModelsRead, hardware_requirements},
-    {"system_info", "the machine", kModelsRead, system_info},
-    {"service_status", "the engines", kModelsRead, service_status},
-    {"server_health", "the same as health_check", kModelsRead, health_check},
-    {"get_metrics", "numbers of this moment (name)", kModelsRead, get_metrics},
-    {"collect_metrics", "the same as get_metrics", kModelsRead, get_metrics},
-    {"get_metric_stats", "not possible here", kModelsRead, get_metric_stats},
+    {"health_check", "is all well?", kEnginesRead, health_check},
+    {"provider_check", "which engines there are", kEnginesRead, provider_check},
+    {"list_tools", "the tools of this server (detail)", kAuthenticated, tools},
+    {"tool_help", "about one tool (tool_name)", kAuthenticated, help},
+    {"search_tools", "tools by words (query)", kAuthenticated, search},
+    {"tool_signature", "schemas of one tool (tool_name)", kAuthenticated, signature},
+    {"hardware_requirements", "what models need and what the machine has (name)", kEnginesRead, hardware_requirements},
+    {"system_info", "the machine", kEnginesRead, system_info},
+    {"service_status", "the engines", kEnginesRead, service_status},
+    {"server_health", "the same as health_check", kEnginesRead, health_check},
+    {"get_metrics", "numbers of this moment (name)", kEnginesRead, get_metrics},
+    {"collect_metrics", "the same as get_metrics", kEnginesRead, get_metrics},
+    {"get_metric_stats", "not possible here", kEnginesRead, get_metric_stats},
     {"set_log_level", "not possible here", kAdmin, set_log_level},
     {"shutdown", "not possible here (confirm)", kAdmin, shutdown},
 };

@@ -43,11 +43,13 @@ Task<Result<Answer>> search(OriginalContext context, HelpArguments arguments, mc
   co_return search_tools(context, *call.caller, arguments.query);
 }
 
+using enum access::Permission;
+
 constexpr Operation<HelpArguments> kOperations[] = {
-    {"help", "instructions by topic, or about a tool (the default; topic, tool_name)", "", help},
-    {"list_tools", "the tools of this server", "", all_tools},
-    {"tool_help", "about one tool (tool_name)", "", one_tool},
-    {"search_tools", "tools by words (query)", "", search},
+    {"help", "instructions by topic, or about a tool (the default; topic, tool_name)", kAuthenticated, help},
+    {"list_tools", "the tools of this server", kAuthenticated, all_tools},
+    {"tool_help", "about one tool (tool_name)", kAuthenticated, one_tool},
+    {"search_tools", "tools by words (query)", kAuthenticated, search},
 };
 
 }  // namespace

@@ -170,8 +170,7 @@ Task<Result<Answer>> only_reads(OriginalContext, HuggingFaceArguments, mcp::Tool
                  "/operation");
 }
 
-using permission::kModelsRead;
-using permission::kModelsWrite;
+using enum access::Permission;
 
 constexpr Operation<HuggingFaceArguments> kOperations[] = {
     {"search_models", "GGUF models by words (query, author)", kModelsRead, search_models},

@@ -17,10 +17,9 @@ Task<Result<Answer>> not_yet(OriginalContext, Arguments, mcp::ToolCall) {
   co_return fail(later(engine));
 }
 
-using permission::kModelsRead;
-using permission::kModelsWrite;
-
 constexpr auto kOllama = not_yet<OllamaArguments, LaterEngine::kOllama>;
+using enum access::Permission;
+
 constexpr Operation<OllamaArguments> kOllamaOperations[] = {
     {"list_models", "models that Ollama has", kModelsRead, kOllama},
     {"pull_model", "download one with Ollama", kModelsWrite, kOllama},

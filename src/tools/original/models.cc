@@ -88,13 +88,11 @@ Task<Result<Answer>> not_yet(OriginalContext, ModelsArguments, mcp::ToolCall) {
   co_return fail(later(engine));
 }
 
-using permission::kAdmin;
-using permission::kModelsRead;
-using permission::kModelsWrite;
-
 constexpr auto kOllama = not_yet<LaterEngine::kOllama>;
 constexpr auto kLmStudio = not_yet<LaterEngine::kLmStudio>;
 constexpr auto kVllm = not_yet<LaterEngine::kVllm>;
+
+using enum access::Permission;
 
 constexpr Operation<ModelsArguments> kOperations[] = {
     {"list_models", "what is installed (provider)", kModelsRead, list_models},

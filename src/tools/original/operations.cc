@@ -23,11 +23,15 @@ Error unknown_operation(std::string_view tool, std::string_view wanted, const st
 }
 
 mcp::Tool bare_portmanteau(const Portmanteau& portmanteau, const ToolSettings& settings, Texts operations,
-                           std::string_view permission) {
+                           access::PermissionSet permissions) {
   mcp::Tool tool = bare_tool(portmanteau.tool, settings);
   tool.description = described(portmanteau.tool.description, operations);
   tool.aliases = portmanteau.aliases;
-  tool.permission = permission;
+  tool.or_any = permissions;
+  // Named in a refusal: what most of those who lack all of them would be given.
+  const auto least =
+      std::ranges::find_if(access::permissions(), [&](const auto& one) { return permissions.lists(one.permission); });
+  if (least != access::permissions().end()) tool.permission = least->permission;
   return tool;
 }
 

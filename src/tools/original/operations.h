@@ -28,7 +28,7 @@ template <class Arguments>
 struct Operation {
   std::string_view name;
   std::string_view summary;  // a few words, for models
-  std::string_view permission;
+  access::Permission permission;
   Task<Result<Answer>> (*run)(OriginalContext context, Arguments arguments, mcp::ToolCall call);
 };
 
@@ -47,7 +47,7 @@ Error unknown_operation(std::string_view tool, std::string_view wanted, const st
 // All the text fields of a portmanteau tool without its schemas' input and handler.
 mcp::Tool bare_portmanteau(const Portmanteau& portmanteau, const ToolSettings& settings,
                            std::span<const std::pair<std::string_view, std::string_view>> operations,
-                           std::string_view permission);
+                           access::PermissionSet permissions);
 
 // The member `operation` of an input schema, with the valid values as examples: a wrong one is answered by the tool
 // itself, in its own form.
@@ -66,7 +66,7 @@ Task<Result<mcp::ToolResult>> run_operation(OriginalContext context, std::string
     co_return failure(unknown_operation(tool, arguments->operation, valid),
                       {{"operations", json::array(valid.begin(), valid.end())}});
   }
-  if (!context.server->allowed(*call.caller, found->permission)) {
+  if (!call.caller->principal.may(found->permission)) {
     co_return failure(Error{
         ErrorCode::kPermissionDenied, fmt::format("you may not use {} of {}", found->name, tool), "/operation", {}, 0});
   }
@@ -84,9 +84,9 @@ Result<void> add_portmanteau(mcp::Server& server, const ToolContext& context, co
   std::vector<std::pair<std::string_view, std::string_view>> texts;
   for (const auto& operation : operations) texts.emplace_back(operation.name, operation.summary);
   // Who may use one of them sees the tool.
-  const auto open = std::ranges::find(operations, permission::kModelsRead, &Operation<Arguments>::permission);
-  const auto least = open != operations.end() ? open->permission : operations.front().permission;
-  mcp::Tool tool = bare_portmanteau(portmanteau, context.settings, texts, least);
+  access::PermissionSet permissions;
+  for (const auto& operation : operations) permissions.add(operation.permission);
+  mcp::Tool tool = bare_portmanteau(portmanteau, context.settings, texts, permissions);
   tool.input_schema = json::schema<Arguments>();
   name_operations(tool.input_schema, texts);
   tool.output_schema = json::schema<Envelope>();

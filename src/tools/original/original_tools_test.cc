@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "json/schema_validator.h"
+#include "mcp/principal_under_test.h"
 #include "tools/original/envelope.h"
 #include "tools/original/hub_query.h"
 #include "tools/tools_under_test.h"
@@ -467,9 +468,7 @@ TEST_F(OriginalTools, TheHubIsOnlyRead) {
 }
 
 TEST_F(OriginalTools, EachOperationNeedsItsOwnPermission) {
-  serve({Toolset::kOriginal}, {.allowed = [](const mcp::Caller&, std::string_view permission) {
-          return permission.empty() || permission == permission::kModelsRead;
-        }});
+  principal_ = mcp::somebody("key:reader", {access::Permission::kModelsRead});
   api_.answers.list_models = kModels;
   works("llm_models", R"({"operation":"list_models"})");
   EXPECT_THAT(fails("llm_models", R"({"operation":"load_model","model_id":"own"})"),
@@ -478,8 +477,12 @@ TEST_F(OriginalTools, EachOperationNeedsItsOwnPermission) {
               StartsWith("permission_denied"));
   EXPECT_THAT(fails("llm_generation", R"({"operation":"generate_text","prompt":"x"})"),
               StartsWith("permission_denied"));
-  EXPECT_EQ(find("llm_models")->tool.permission, permission::kModelsRead);
-  EXPECT_EQ(find("llm_generation")->tool.permission, permission::kGenerate);
+  EXPECT_EQ(find("llm_models")->tool.permission, access::Permission::kModelsRead);
+  EXPECT_EQ(find("llm_generation")->tool.permission, access::Permission::kGenerate);
+  // Who may use one operation sees the tool.
+  EXPECT_TRUE(find("llm_engine")->tool.open_to(mcp::somebody("key:a", {access::Permission::kEnginesRead})));
+  EXPECT_TRUE(find("llm_engine")->tool.open_to(mcp::somebody("key:a", {access::Permission::kModelsWrite})));
+  EXPECT_FALSE(find("llm_engine")->tool.open_to(mcp::somebody("key:a", {access::Permission::kGenerate})));
   const auto shown = works("llm_help", R"({"operation":"list_tools"})");
   EXPECT_THAT(json::write(shown), Not(HasSubstr("llm_generation")));
   EXPECT_EQ(last_call(), "list_models {}");

@@ -11,7 +11,7 @@ using SharedTool = std::shared_ptr<const mcp::RegisteredTool>;
 std::vector<SharedTool> visible(const OriginalContext& context, const mcp::Caller& caller) {
   std::vector<SharedTool> out;
   for (const auto& tool : context.server->tools().tools()->tools) {
-    if (context.server->allowed(caller, tool->tool.permission)) out.push_back(tool);
+    if (tool->tool.open_to(caller.principal)) out.push_back(tool);
   }
   return out;
 }
