@@ -9,10 +9,10 @@
 #include <optional>
 #include <utility>
 
+#include "access/pattern.h"
 #include "async/event.h"
 #include "async/task_group.h"
 #include "base/strings.h"
-#include "tools/name_pattern.h"
 #include "tools/results.h"
 
 namespace llm {
@@ -89,7 +89,7 @@ Result<Offer> make_offer(const ToolCaller& caller, const std::vector<std::string
   for (std::size_t i = 0; i < use_tools.size(); ++i) {
     bool any = use_tools[i] == "*";
     for (std::size_t t = 0; t < offered.size(); ++t) {
-      if (!matches(use_tools[i], offered[t].name)) continue;
+      if (!access::pattern_matches(use_tools[i], offered[t].name)) continue;
       chosen[t] = true;
       any = true;
     }

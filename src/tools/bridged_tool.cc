@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <fmt/format.h>
 
-#include "tools/name_pattern.h"
+#include "access/pattern.h"
 
 namespace llm::tools {
 namespace {
@@ -179,7 +179,7 @@ std::string bridged_name(std::string_view prefix, std::string_view tool,
 }
 
 bool offers(const BridgeSettings& settings, std::string_view tool) {
-  const auto fits = [&](const std::string& pattern) { return matches(pattern, tool); };
+  const auto fits = [&](const std::string& pattern) { return access::pattern_matches(pattern, tool); };
   if (std::ranges::any_of(settings.exclude, fits)) return false;
   return settings.include.empty() || std::ranges::any_of(settings.include, fits);
 }

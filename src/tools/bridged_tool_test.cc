@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 #include <set>
 
+#include "access/pattern.h"
 #include "tools/circuit_breaker.h"
-#include "tools/name_pattern.h"
 
 namespace llm::tools {
 namespace {
@@ -88,12 +88,12 @@ TEST(Offers, FollowsThePatterns) {
 }
 
 TEST(NamePattern, StarsStandForAnything) {
-  EXPECT_TRUE(matches("*", ""));
-  EXPECT_TRUE(matches("a*b*c", "a--b--b-c"));
-  EXPECT_FALSE(matches("a*b*c", "a--b--b-"));
-  EXPECT_FALSE(matches("", "a"));
-  EXPECT_TRUE(matches("a**", "a"));
-  EXPECT_FALSE(matches("*****************************************b", std::string(100'000, 'a')));
+  EXPECT_TRUE(access::pattern_matches("*", ""));
+  EXPECT_TRUE(access::pattern_matches("a*b*c", "a--b--b-c"));
+  EXPECT_FALSE(access::pattern_matches("a*b*c", "a--b--b-"));
+  EXPECT_FALSE(access::pattern_matches("", "a"));
+  EXPECT_TRUE(access::pattern_matches("a**", "a"));
+  EXPECT_FALSE(access::pattern_matches("*****************************************b", std::string(100'000, 'a')));
 }
 
 RemoteTool remote(std::string_view output = {}) {

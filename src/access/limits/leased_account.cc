@@ -8,11 +8,6 @@
 namespace llm::access {
 namespace {
 
-// Rounded up; the longest there is does not overflow.
-std::int64_t whole_ms(std::int64_t ns) {
-  return ns / 1'000'000 + (ns % 1'000'000 > 0 ? 1 : 0);
-}
-
 constexpr std::int64_t kSecondNs = 1'000'000'000;
 // How long "there is none" from the database is believed, where it cannot say when there will be.
 constexpr std::int64_t kBelieveNs = kSecondNs / 10;

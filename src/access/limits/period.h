@@ -14,4 +14,9 @@ inline std::int64_t period_end_ms(Period period, std::int64_t number) {
   return period_start_ms(period, number + 1);
 }
 
+// Milliseconds, rounded up; the longest there is does not overflow.
+constexpr std::int64_t whole_ms(std::int64_t ns) {
+  return ns / 1'000'000 + (ns % 1'000'000 > 0 ? 1 : 0);
+}
+
 }  // namespace llm::access
