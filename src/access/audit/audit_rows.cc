@@ -86,6 +86,7 @@ void AuditRows::add(std::vector<std::string> lines, std::int64_t last_seq) {
     }
     durable_ = last_seq;
     ++asked_;
+    if (gathering_ && recent_.size() < kChunk) return;
   }
   wake_.notify_one();
 }
@@ -123,30 +124,31 @@ void AuditRows::run() {
     } else {
       wake_.wait(lock, [this] { return stopping_ || attempts_ < asked_; });
       if (attempts_ == asked_) return;
+      // Rows of their own transactions cost three times as much; the files already have them.
+      gathering_ = true;
+      wake_.wait_for(lock, settings_.gather, [this] { return stopping_ || hurry_ || recent_.size() >= kChunk; });
+      gathering_ = false;
     }
     const bool last = stopping_;
     const auto asked = asked_;
     const auto durable = durable_;
     const auto remove_than = std::exchange(remove_than_, 0);
     hurry_ = false;
+    const bool failed = failing_;  // this thread alone changes it
     lock.unlock();
     auto done = attempt(durable, remove_than);
+    const bool conflict = !done && done.error().code == ErrorCode::kConflict;
+    if (!done && (!failed || conflict)) on_problem_(done.error());  // before whoever waits goes on
     lock.lock();
     attempts_ = asked;
-    const bool conflict = !done && done.error().code == ErrorCode::kConflict;
     if (conflict) conflict_ = done.error();
     const bool failed_before = std::exchange(failing_, !done);
-    tried_.notify_all();
     if (!done) {
       if (remove_than_ == 0) remove_than_ = remove_than;
       recent_.clear();
       pause = failed_before ? std::min(pause * 2, settings_.most_retry) : settings_.retry;
     }
-    if (!done && (!failed_before || conflict)) {
-      lock.unlock();
-      on_problem_(done.error());
-      lock.lock();
-    }
+    tried_.notify_all();
     if (conflict || last) return;  // nothing is written over what does not fit
   }
 }

@@ -26,6 +26,7 @@ class AuditRows {
     std::string chain;
     std::chrono::milliseconds retry{1'000};  // after a failure, doubled up to `most_retry`
     std::chrono::milliseconds most_retry{30'000};
+    std::chrono::milliseconds gather{200};  // nobody waits: what comes within it goes in one transaction
   };
   // `durable_seq`: the last line of the files now.
   AuditRows(Settings settings, store::Database& database, std::int64_t durable_seq,
@@ -68,6 +69,7 @@ class AuditRows {
   std::uint64_t attempts_ = 0;
   bool failing_ = false;
   bool hurry_ = false;  // somebody waits
+  bool gathering_ = false;
   bool stopping_ = false;
   std::optional<Error> conflict_;
   std::thread thread_;
