@@ -8,6 +8,8 @@ its two ports: {"port": P, "cdn_port": C}. Both listen on 127.0.0.1; the second 
 redirects to (another origin).
 
     GET /api/models/O/R/revision/REV?blobs=true   list of files with sizes and SHA-256
+    GET /api/models/O/R/tree/REV?recursive=true   the files once more, a page at a time (Link: rel="next"), each with
+                                                  Git's hash of it, large ones with their SHA-256
     GET /api/models?search=S&author=A&limit=N     the repositories whose names fit
     GET /api/whoami-v2                            {"name": "tester"}
     GET /O/R/resolve/REV/FILE                     302 to the storage, with X-Linked-Etag (the SHA-256)
@@ -18,7 +20,7 @@ redirects to (another origin).
 
 Behaviour (numbers; 0 = off):
     cut_after=N    close the connection after N bytes of a file ...
-    cuts=K         ... for the first K file answers
+    cuts=K         ... for the first K answers that have more
     ignore_range   answer 200 with the whole file to a Range request
     no_etag        no ETag;  weak_etag: W/"..."
     etag=N         another ETag for each N: the file "changed"
@@ -31,6 +33,10 @@ Behaviour (numbers; 0 = off):
     stall_after=N  stop sending after N bytes, keeping the connection open, until the stand-in ends
     loop           redirect a file to itself for ever;  downgrade=URL: redirect there instead
     chunked        no Content-Length, end of file = end of connection
+    page=N         N files on each page of a tree (default 1000);  far=1: the next page is at the storage
+    together=N     no file is sent before N of them are asked for at the same time
+    license=L, license_name=L, license_link=A     what the model card says (default mit)
+Large files (LFS on the real hub) are .gguf, .safetensors and .bin; for others no SHA-256 is ever named.
 """
 import hashlib
 import http.server
@@ -44,6 +50,10 @@ import urllib.parse
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
+def is_large(path):
+    return path.suffix in (".gguf", ".safetensors", ".bin")
+
+
 class State:
     def __init__(self, root):
         self.root = pathlib.Path(root).resolve()
@@ -55,6 +65,7 @@ class State:
     def reset(self):
         self.settings = {}
         self.log = []
+        self.barrier = None
 
     def number(self, key):
         return int(self.settings.get(key, 0))
@@ -100,6 +111,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.search(dict(urllib.parse.parse_qsl(url.query))) if parts[1] == "models" else self.whoami()
         if parts[0] == "api" and len(parts) >= 6 and parts[4] == "revision":
             return self.listing(parts[2], parts[3], parts[5])
+        if parts[0] == "api" and len(parts) >= 6 and parts[4] == "tree":
+            return self.tree(parts[2], parts[3], dict(urllib.parse.parse_qsl(url.query)))
         if len(parts) >= 5 and parts[2] == "resolve":
             return self.resolve(parts[0], parts[1], "/".join(parts[4:]))
         if parts[0] in ("files", "storage") and len(parts) >= 4:
@@ -163,11 +176,36 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if not path.is_file():
                 continue
             entry = {"rfilename": str(path.relative_to(folder)), "size": path.stat().st_size}
-            if not self.state.number("no_hash"):
+            if is_large(path) and not self.state.number("no_hash"):
                 entry["lfs"] = {"sha256": self.digest(path), "size": path.stat().st_size, "pointerSize": 134}
             siblings.append(entry)
-        return self.answer(200, {"id": f"{owner}/{repo}", "sha": COMMIT, "cardData": {"license": "mit"},
-                                 "siblings": siblings})
+        card = {"license": "mit"}
+        card.update({key: value for key, value in self.state.settings.items() if key.startswith("license")})
+        return self.answer(200, {"id": f"{owner}/{repo}", "sha": COMMIT, "cardData": card, "siblings": siblings})
+
+    def tree(self, owner, repo, query):
+        folder = self.state.root / owner / repo
+        if not folder.is_dir():
+            return self.answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+        entries = []
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            if path.is_dir():
+                entries.append({"type": "directory", "oid": "0" * 40, "size": 0, "path": name})
+                continue
+            content = path.read_bytes()
+            entry = {"type": "file", "oid": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(),
+                     "size": len(content), "path": name}
+            if is_large(path):
+                entry["lfs"] = {"oid": self.digest(path), "size": len(content), "pointerSize": 134}
+            entries.append(entry)
+        start, size = int(query.get("cursor", 0)), self.state.number("page") or 1000
+        headers = {}
+        if start + size < len(entries):
+            port = self.state.ports[1 if self.state.number("far") else 0]
+            next_page = f"http://127.0.0.1:{port}{self.path.split('?')[0]}?recursive=true&cursor={start + size}"
+            headers["Link"] = f'<{next_page}>; rel="next"'
+        return self.answer(200, entries[start:start + size], headers)
 
     def resolve(self, owner, repo, name):
         path = self.state.file(owner, repo, name)
@@ -178,7 +216,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             target = self.path
         target = self.state.settings.get("downgrade", target)
         headers = {"Location": target}
-        if not self.state.number("no_hash"):
+        if is_large(path) and not self.state.number("no_hash"):
             headers["X-Linked-Etag"] = f'"{self.digest(path)}"'
         return self.answer(302, {}, headers)
 
@@ -186,6 +224,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         state = self.state
         if state.take("fail_files"):
             return self.answer(503, {"error": "busy"})
+        if state.number("together"):
+            with state.lock:
+                state.barrier = state.barrier or threading.Barrier(state.number("together"), timeout=30)
+            try:
+                state.barrier.wait()
+            except threading.BrokenBarrierError:
+                return self.answer(400, {"error": "asked for one after the other"})
         content = path.read_bytes()
         etag = hashlib.md5(content).hexdigest() + state.settings.get("etag", "")
         etag = f'W/"{etag}"' if state.number("weak_etag") else f'"{etag}"'
@@ -212,7 +257,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def send_body(self, body):
         state = self.state
-        if state.number("cut_after") and state.take("cuts"):
+        if len(body) > state.number("cut_after") > 0 and state.take("cuts"):
             body, self.close_connection = body[:state.number("cut_after")], True
         stall = state.number("stall_after")
         try:

@@ -12,9 +12,10 @@ import pytest
 import tiny_gguf
 from harness import PROGRAM, alive, processes_naming, wait_until
 
-COMMANDS = ["serve", "stdio", "chat", "pull", "import", "list", "show", "rm", "alias", "ps", "load", "unload", "status",
-            "stop", "install", "uninstall", "keys", "projects", "users", "roles", "usage", "audit", "doctor", "config",
-            "completion", "version", "help"]
+COMMANDS = ["serve", "stdio", "chat", "pull", "import", "list", "show", "rm", "alias", "versions",
+            "promote", "rollback", "export", "gc", "ps", "load", "unload",
+            "status", "stop", "engine", "providers", "install", "uninstall", "keys", "projects", "users", "roles", "usage",
+            "audit", "doctor", "config", "completion", "version", "help"]
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def test_import_list_show_rm(place, models):
     assert {model["name"] for model in listing["models"]} == {"tiny", "embed:v2"}
     assert place.must("list", "--quiet").stdout.split() == ["embed:v2", "tiny"]
     table = place.must("list").stdout
-    assert table.splitlines()[0].split()[:2] == ["NAME", "SIZE"]
+    assert table.splitlines()[0].split()[:3] == ["NAME", "VERSION", "SIZE"]
     assert "\x1b" not in table
     shown = place.must("show", "tiny").stdout
     for words in ("llama", "2048", "Memory when loaded"):

@@ -217,7 +217,7 @@ def test_the_least_recently_used_model_makes_room(gateway):
     probe.load("tiny")
     used = wait_until(lambda: probe.engine("tiny")["memory_bytes"], "a measurement")
     limit = max(estimate, used) + estimate // 2
-    running = gateway(["tiny", "tiny-tools"], {"engines": {"memory_limit": limit}})
+    running = gateway(["tiny", "tiny-tools"], {"engines": {"memory_limit": limit, "min_residency": "0s"}})
     assert running.post("/api/v1/generate", SHORT).status_code == 200
     assert running.post("/api/v1/generate", {**SHORT, "model": "tiny-tools"}).status_code == 200
     assert running.engine_state("tiny") == "stopped"

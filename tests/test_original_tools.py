@@ -3,7 +3,9 @@ import contextlib
 
 import pytest
 
+from lmstudio_standin import LmStudio
 from mcp_lines import Stdio
+from ollama_standin import Ollama
 from test_pull import Hub
 
 import tiny_gguf
@@ -78,13 +80,49 @@ def test_what_this_version_cannot_do_is_said_plainly(gateway):
     running = gateway([], {"mcp": {"toolsets": ["core", "original"]}})
     with client(running.home) as call:
         assert call.tools.count("llm_help") == 1 and "llm_chat" in call.tools
-        for tool in ("llm_ollama", "llm_lmstudio", "llm_vllm"):
+        for tool in ("llm_ollama", "llm_lmstudio"):
             answer = call(tool, operation="list_models")
-            assert not answer["success"] and "engines.external" in answer["message"]
+            assert not answer["success"] and "providers discover" in answer["message"]
+        none = call("llm_vllm", operation="list_models")
+        assert none["data"]["engines"] == [] and "engines.vllm" in none["message"]
         wrong = call("llm_models", operation="list_model")
         assert "Did you mean list_models" in wrong["message"] and "get_model_info" in wrong["data"]["operations"]
         assert call("llm_help", topic="errors")["data"]["topic"] == "errors"
         assert call("llm_help", tool_name="llm_chat")["success"]
+
+
+def test_providers_models_by_the_tools(gateway):
+    """What Ollama and LM Studio do with their models, by MCP: the same as by REST and on the command line."""
+    with Ollama() as ollama, LmStudio() as studio:
+        running = gateway([], {"mcp": {"toolsets": ["original"]}, "providers": {
+            "ollama": {"preset": "ollama", "base_url": ollama.url},
+            "mine": {"preset": "lmstudio", "base_url": studio.url}}})
+        with client(running.home) as call:
+            assert call("llm_ollama", operation="pull_model", model="gemma3")["data"]["state"] == "downloaded"
+            assert "gemma3:latest" in ollama.models
+            listed = call("llm_ollama_tool", operation="list_models")
+            assert listed["message"] == "Ollama has 3 models"
+            assert call("llm_ollama", operation="load_model", model="gemma3:latest")["success"]
+            assert list(ollama.loaded) == ["gemma3:latest"]
+            assert call("llm_engine", operation="stop", engine="ollama", model="gemma3:latest")["success"]
+            assert not ollama.loaded
+            unsure = call("llm_ollama", operation="delete_model", model="gemma3:latest")
+            assert not unsure["success"] and unsure["data"]["pointer"] == "/confirm"
+            assert call("llm_models", operation="ollama_delete", model_id="gemma3:latest", confirm=True)["success"]
+            assert "gemma3:latest" not in ollama.models
+
+            assert call("llm_lmstudio", operation="link_status")["message"] == "LM Studio is there"
+            assert call("llm_lmstudio", operation="load_model", model_name="qwen/qwen3-4b")["success"]
+            assert studio.loaded["qwen/qwen3-4b"]
+            assert call("llm_models", operation="lmstudio_unload", model_id="qwen/qwen3-4b")["success"]
+            assert not studio.loaded["qwen/qwen3-4b"]
+            missing = call("llm_lmstudio", operation="load_model", model_path="nosuch")
+            assert not missing["success"]
+            assert (missing["data"]["error"], missing["data"]["pointer"]) == ("not_found", "/model_path")
+
+            gpu = call("llm_gpu", operation="get_health")
+            assert gpu["data"]["healthy"] is True or gpu["data"]["complaints"]
+            assert "unloaded" in call("llm_gpu", operation="optimize")["data"]
 
 
 def test_a_hub_that_is_away_is_an_answer(gateway):

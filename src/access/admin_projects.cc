@@ -25,6 +25,7 @@ json::object described(const ProjectRow& row) {
   answer.weight = settings.weight.value_or(1);
   answer.limits = settings.limits;
   answer.audit_prompts = settings.audit_prompts.value_or(false);
+  answer.locality = settings.locality.value_or(ProjectLocality::kAny);
   answer.created = format_time(row.created);
   answer.disabled = time_or_nothing(row.disabled);
   return json::encode(answer);
@@ -35,6 +36,7 @@ void take_settings(ProjectSettings& settings, const Request& request) {
   if (request.weight) settings.weight = request.weight;
   if (request.limits) settings.limits = request.limits->empty() ? std::nullopt : request.limits;
   if (request.audit_prompts) settings.audit_prompts = request.audit_prompts;
+  if (request.locality) settings.locality = request.locality;
 }
 
 bool sees(const Principal& actor, const std::string& project) {

@@ -43,6 +43,8 @@ constexpr std::string_view kKeyLimits = "Limits of the key itself; what is absen
 constexpr std::string_view kPriority = "Who goes first when engines are busy.";
 constexpr std::string_view kKeyWeight = "Its share within its project, relative to other keys.";
 constexpr std::string_view kProjectWeight = "Its share of busy engines, relative to other projects.";
+constexpr std::string_view kLocality =
+    "Where its requests may be answered: any, or local_only: no provider on another machine gets them.";
 
 }  // namespace
 
@@ -170,6 +172,7 @@ const json::Table<CreateProjectRequest>& json::Fields<CreateProjectRequest>::tab
           field("weight", &R::weight, weight_of(kProjectWeight)),
           field("limits", &R::limits, {.description = "Limits over all its keys."}),
           field("audit_prompts", &R::audit_prompts, {.description = "Prompts and answers go into the audit trail."}),
+          field("locality", &R::locality, {.description = kLocality}),
       }};
   return table;
 }
@@ -183,6 +186,7 @@ const json::Table<UpdateProjectRequest>& json::Fields<UpdateProjectRequest>::tab
           field("weight", &R::weight, weight_of(kProjectWeight)),
           field("limits", &R::limits, {.description = "Limits over all its keys."}),
           field("audit_prompts", &R::audit_prompts, {.description = "Prompts and answers go into the audit trail."}),
+          field("locality", &R::locality, {.description = kLocality}),
           field("disabled", &R::disabled, {.description = "Whether its keys are off."}),
       }};
   return table;
@@ -198,6 +202,7 @@ const json::Table<ProjectAnswer>& json::Fields<ProjectAnswer>::table() {
           field("weight", &A::weight, {.description = kProjectWeight}),
           field("limits", &A::limits, {.description = "Limits over all its keys."}),
           field("audit_prompts", &A::audit_prompts, {.description = "Prompts and answers go into the audit trail."}),
+          field("locality", &A::locality, {.description = kLocality}),
           field("created", &A::created, {.description = "When it was made."}),
           field("disabled", &A::disabled, {.description = "Since when its keys are off."}),
       }};

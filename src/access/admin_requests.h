@@ -86,12 +86,14 @@ struct CreateProjectRequest {
   std::optional<double> weight;
   std::optional<LimitPolicy> limits;
   std::optional<bool> audit_prompts;
+  std::optional<ProjectLocality> locality;
 };
 struct UpdateProjectRequest {
   std::optional<std::string> name;
   std::optional<double> weight;
   std::optional<LimitPolicy> limits;
   std::optional<bool> audit_prompts;
+  std::optional<ProjectLocality> locality;
   std::optional<bool> disabled;
 };
 struct ProjectAnswer {
@@ -100,6 +102,7 @@ struct ProjectAnswer {
   double weight = 1;
   std::optional<LimitPolicy> limits;
   bool audit_prompts = false;
+  ProjectLocality locality = ProjectLocality::kAny;
   std::string created;
   std::optional<std::string> disabled;
 };

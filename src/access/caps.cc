@@ -24,6 +24,9 @@ const json::Table<Caps>& json::Fields<Caps>::table() {
                 {.description = "Nesting of a JSON Schema in a request; 0: no cap."}),
           field("max_schema_bytes", &Caps::max_schema_bytes,
                 {.description = "Bytes of a JSON Schema in a request; 0: no cap."}),
+          field("local_only", &Caps::local_only,
+                {.description = "true: requests are answered on this machine or refused; no provider elsewhere gets "
+                                "them."}),
       }};
   return table;
 }

@@ -19,6 +19,7 @@ struct Caps {
   std::uint32_t max_tools = 256;
   std::uint32_t max_schema_depth = 32;
   json::ByteSize max_schema_bytes{64 << 10};
+  bool local_only = false;  // what is asked never leaves the machine
   friend bool operator==(const Caps&, const Caps&) = default;
 };
 

@@ -36,7 +36,8 @@ bool caps_within(const Caps& inner, const Caps& outer) {
          cap_within(inner.max_logprobs, outer.max_logprobs) && cap_within(inner.max_tokens, outer.max_tokens) &&
          cap_within(inner.max_messages, outer.max_messages) && cap_within(inner.max_images, outer.max_images) &&
          cap_within(inner.max_tools, outer.max_tools) && cap_within(inner.max_schema_depth, outer.max_schema_depth) &&
-         cap_within(inner.max_schema_bytes.bytes, outer.max_schema_bytes.bytes);
+         cap_within(inner.max_schema_bytes.bytes, outer.max_schema_bytes.bytes) &&
+         (inner.local_only || !outer.local_only);
 }
 
 bool amount_within(const Rate& inner, const Rate& outer) {
@@ -96,8 +97,10 @@ Result<void> Delegation::bind_rights(Grant& grant) const {
         "this would give more than you may do yourself; choose another role, or narrow it by scopes and models",
         "/role");
   }
-  const Caps outer = identity_->caps ? *identity_->caps : Caps{};
-  if (grant.caps != identity_->caps && !caps_within(grant.caps ? *grant.caps : Caps{}, outer)) {
+  Caps outer = identity_->caps ? *identity_->caps : Caps{};
+  outer.local_only = outer.local_only || identity_->local_only;
+  if ((grant.caps != identity_->caps || identity_->local_only) &&
+      !caps_within(grant.caps ? *grant.caps : Caps{}, outer)) {
     return beyond("the role has higher caps than your own; choose another role", "/role");
   }
   return {};

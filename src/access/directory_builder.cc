@@ -147,6 +147,7 @@ Result<std::shared_ptr<const Project>> project_from_row(const store::ProjectRow&
   project.weight = settings->weight.value_or(1);
   if (settings->limits) project.limits = *settings->limits;
   project.audit_prompts = settings->audit_prompts.value_or(false);
+  project.locality = settings->locality.value_or(ProjectLocality::kAny);
   project.disabled = row.disabled != 0;
   return std::make_shared<const Project>(std::move(project));
 }

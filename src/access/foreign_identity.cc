@@ -20,7 +20,8 @@ std::unexpected<Error> no_role() {
   return fail(ErrorCode::kPermissionDenied, "no role of these credentials exists here");
 }
 
-// What any of the roles may ask for in one request. Roles without caps of their own have the default's.
+// What any of the roles may ask for in one request. Roles without caps of their own have the default's. That nothing
+// may leave the machine is no amount: one role that says so binds.
 void widen(Caps& caps, const Caps& other) {
   const auto larger = [](auto& one, auto another) { one = one == 0 || another == 0 ? 0 : std::max(one, another); };
   larger(caps.max_choices, other.max_choices);
@@ -34,11 +35,13 @@ void widen(Caps& caps, const Caps& other) {
   larger(caps.max_tools, other.max_tools);
   larger(caps.max_schema_depth, other.max_schema_depth);
   larger(caps.max_schema_bytes.bytes, other.max_schema_bytes.bytes);
+  caps.local_only = caps.local_only || other.local_only;
 }
 
 struct RoleSum {
   std::shared_ptr<const std::vector<Rule>> rules;
   std::shared_ptr<const Caps> caps;
+  bool local_only = false;
 };
 
 RoleSum sum_of(const std::vector<std::shared_ptr<const Role>>& roles) {
@@ -58,6 +61,7 @@ RoleSum sum_of(const std::vector<std::shared_ptr<const Role>>& roles) {
   }
   RoleSum sum;
   sum.rules = std::make_shared<const std::vector<Rule>>(std::move(rules));
+  sum.local_only = caps && caps->local_only;
   if (caps && !default_caps) sum.caps = std::make_shared<const Caps>(*caps);
   return sum;
 }
@@ -89,6 +93,7 @@ Result<std::shared_ptr<const Identity>> foreign_identity(const Directory& direct
   identity.project = std::move(*project);
   identity.rules = std::move(sum.rules);
   identity.caps = std::move(sum.caps);
+  identity.local_only = sum.local_only;
   identity.scopes = token.scopes;
   identity.token = std::make_shared<const VerifiedToken>(token);
   return std::make_shared<const Identity>(std::move(identity));

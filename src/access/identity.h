@@ -26,6 +26,9 @@ struct Rule {
 
 enum class Priority : std::uint8_t { kInteractive, kBatch };
 
+// Where a project's requests may be answered: anywhere, or on this machine only (no provider elsewhere gets them).
+enum class ProjectLocality : std::uint8_t { kAny, kLocalOnly };
+
 // A project (tenant): what its keys and users share. Immutable.
 struct Project {
   std::string id = "default";
@@ -34,6 +37,7 @@ struct Project {
   LimitPolicy limits = {};
   bool audit_prompts = false;  // prompts and answers go into the audit trail
   bool disabled = false;
+  ProjectLocality locality = ProjectLocality::kAny;
 };
 
 // Who somebody is and what it may. Immutable; made from a key, a token or a certificate when the directory changes, not
@@ -56,8 +60,9 @@ class Identity {
   std::shared_ptr<const std::vector<std::string>> models = {};  // narrows the rules; null: no restriction
   std::shared_ptr<const LimitPolicy> limits = {};               // of the key itself; null: the default for keys
   std::shared_ptr<const Caps> caps = {};                        // null: the default
-  double weight = 1;                                            // its share within its project
-  std::shared_ptr<const VerifiedToken> token = {};              // kToken: to ask later whether it still holds
+  bool local_only = false;  // one of several roles keeps what it asks on this machine, whatever the caps
+  double weight = 1;        // its share within its project
+  std::shared_ptr<const VerifiedToken> token = {};  // kToken: to ask later whether it still holds
 
   bool may(Permission permission) const;  // on some model
   bool may(Permission permission, std::string_view model) const;
@@ -71,5 +76,12 @@ struct llm::json::EnumNames<llm::access::Priority> {
   static constexpr std::array<std::pair<access::Priority, std::string_view>, 2> values = {{
       {access::Priority::kInteractive, "interactive"},
       {access::Priority::kBatch, "batch"},
+  }};
+};
+template <>
+struct llm::json::EnumNames<llm::access::ProjectLocality> {
+  static constexpr std::array<std::pair<access::ProjectLocality, std::string_view>, 2> values = {{
+      {access::ProjectLocality::kAny, "any"},
+      {access::ProjectLocality::kLocalOnly, "local_only"},
   }};
 };

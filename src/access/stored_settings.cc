@@ -29,6 +29,7 @@ const json::Table<ProjectSettings>& json::Fields<ProjectSettings>::table() {
           field("weight", &S::weight, {.description = "Its share of busy engines."}),
           field("limits", &S::limits, {.description = "Limits over all its keys."}),
           field("audit_prompts", &S::audit_prompts, {.description = "Prompts and answers go into the audit trail."}),
+          field("locality", &S::locality, {.description = "Where its requests may be answered."}),
       }};
   return table;
 }

@@ -25,6 +25,7 @@ struct ProjectSettings {
   std::optional<double> weight;
   std::optional<LimitPolicy> limits;
   std::optional<bool> audit_prompts;
+  std::optional<ProjectLocality> locality;
 };
 
 // Settings as text; empty text stands for "{}". kMalformed, kInvalidArgument with a JSON Pointer.

@@ -8,6 +8,7 @@
 #include "access/host_policy.h"
 #include "access/principal.h"
 #include "api/limit_headers.h"
+#include "api/routing_headers.h"
 #include "inference/local_model_api.h"
 #include "json/json.h"
 #include "net/http_server.h"
@@ -44,10 +45,17 @@ struct Call {
   boost::json::monotonic_resource memory{2048};
   json::object body{&memory};
   access::Principal principal;
+  inference::CallOptions routing = {};
 
   inference::LocalModelApi models() {
-    return {services.backend, exchange.loop(), principal, exchange.request_id,
-            [this](const access::LimitReport& report) { set_limit_headers(exchange, report); }};
+    return {services.backend, exchange.loop(), principal, exchange.request_id, call_options()};
+  }
+  // What the answer's head tells of limits and of who answered; what the request's head says about routing.
+  inference::CallOptions call_options() const {
+    inference::CallOptions options = routing;
+    options.on_limits = [this](const access::LimitReport& report) { set_limit_headers(exchange, report); };
+    options.on_served = [this](const inference::Served& served) { set_served_headers(exchange, served); };
+    return options;
   }
 };
 

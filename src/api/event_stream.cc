@@ -6,6 +6,7 @@ namespace llm::api {
 
 Task<Result<void>> EventStream::begin(std::string_view first) {
   exchange_.response_headers().set("X-Accel-Buffering", "no");  // nginx in front would hold events back
+  exchange_.release_memory();  // the request's text, which was parsed; a stream may last for hours
   return exchange_.begin_stream(200, "text/event-stream; charset=utf-8", first);
 }
 

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <vector>
+
 #include "api/call.h"
+#include "api/route_table.h"
 
 // The handlers of the route table, by protocol. Each answers through the exchange or returns an error.
 namespace llm::api {
@@ -60,6 +63,9 @@ Task<Result<void>> who_am_i(Call& call);
 Task<Result<void>> protected_resource(Call& call);
 Task<Result<void>> protected_mcp(Call& call);
 Task<Result<void>> jwks(Call& call);
+
+// One for each row of the table of operations.
+std::vector<Route> operation_routes();
 }  // namespace rest
 
 Task<Result<void>> websocket(Call& call);

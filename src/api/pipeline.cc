@@ -52,6 +52,12 @@ Task<Result<void>> Pipeline::run(Call& call) {
   auto known = try_authenticate(call, route);
   if (!known) known = co_await authenticate(call, route);
   if (!*known) co_return std::move(*known);
+  if (route.permission == access::Permission::kGenerate) {
+    if (route.body == Body::kJson) set_local_header(exchange);
+    auto options = read_call_options(exchange.headers());
+    if (!options) co_return fail(std::move(options.error()));
+    call.routing = std::move(*options);
+  }
   if (route.body == Body::kJson) {
     if (auto read = co_await read_json_body(call); !read) co_return read;
   }

@@ -109,6 +109,7 @@ Route index_of(const std::vector<Route>& routes) {
 
 RouteTable make_routes(std::vector<Route> more) {
   auto routes = table();
+  for (auto& route : rest::operation_routes()) routes.push_back(std::move(route));
   for (auto& route : more) routes.push_back(std::move(route));
   routes.insert(routes.begin(), index_of(routes));
   return RouteTable(std::move(routes));

@@ -44,9 +44,9 @@ TEST(Routes, WhatNeedsNoEngine) {
 TEST(Routes, ChatWholeAndStreamed) {
   ApiUnderTest t;
   auto body = [&]() -> Task<void> {
-    t.back.upstream.script = ScriptedUpstream::answer(200, R"({"odd":1})");
+    t.back.upstream.script = ScriptedUpstream::answer(200, R"({"odd":1,"choices":[{}]})");
     const auto whole = co_await t.post("/v1/chat/completions", std::string(kChat) + R"(,"keep_alive":"5m"})");
-    EXPECT_EQ(body_of(whole), R"({"odd":1})");
+    EXPECT_EQ(body_of(whole), R"({"odd":1,"choices":[{}]})");
     EXPECT_EQ(field_of(whole, "X-LLM-Model"), "m");
     EXPECT_FALSE(t.back.upstream.seen.at(0).body.contains("keep_alive"));
     EXPECT_EQ(t.back.supervisor.report().at(0).keep_alive.ms, 300'000);
@@ -142,7 +142,7 @@ TEST(Routes, WrongRequests) {
 
 TEST(Routes, HugeKeepAlivesAreForEver) {
   ApiUnderTest t;
-  t.back.upstream.script = ScriptedUpstream::answer(200, "{}");
+  t.back.upstream.script = ScriptedUpstream::answer(200, R"({"choices":[{}]})");
   auto body = [&]() -> Task<void> {
     EXPECT_THAT(co_await t.post("/v1/chat/completions", std::string(kChat) + R"(,"keep_alive":1e300})"),
                 HasSubstr("200 OK"));

@@ -81,6 +81,7 @@ struct ChildProcess::State : std::enable_shared_from_this<State> {
   OnExit on_exit;
   std::string line;        // the unfinished last line
   bool cut = false;        // `line` is full: drop what comes until the line ends
+  bool returned = false;   // the last line ended in a carriage return, whose line feed may follow
   bool abandoned = false;  // the owner is gone: no more callbacks
   bool ended = false;
   bool group;
@@ -124,20 +125,22 @@ struct ChildProcess::State : std::enable_shared_from_this<State> {
 
   void take(std::string_view bytes) {
     while (!bytes.empty() && !abandoned) {
-      const auto end = bytes.find('\n');
+      const auto end = bytes.find_first_of("\n\r");
       const auto part = bytes.substr(0, end);
       if (!cut) line.append(part.substr(0, kMaxLine - line.size()));
       cut = line.size() == kMaxLine;
+      if (!part.empty()) returned = false;
       if (end == std::string_view::npos) return;
+      const bool carriage_return = bytes[end] == '\r';
       bytes.remove_prefix(end + 1);
+      if (carriage_return ? line.empty() : std::exchange(returned, false)) continue;  // the line was delivered before
+      returned = carriage_return;
       deliver();
     }
   }
 
   void deliver() {
-    std::string_view text = line;
-    if (text.ends_with('\r')) text.remove_suffix(1);
-    if (on_line) on_line(text);
+    if (on_line) on_line(line);
     line.clear();
     cut = false;
   }

@@ -48,7 +48,8 @@ class ChildProcess {
  public:
   static constexpr std::size_t kMaxLine = 8192;  // bytes; the rest of a longer line is dropped
 
-  using OnLine = std::function<void(std::string_view line)>;  // without the line end; valid during the call
+  // Without its end, which is a line feed, a carriage return (progress bars) or both; valid during the call.
+  using OnLine = std::function<void(std::string_view line)>;
   using OnExit = std::function<void(ExitStatus status)>;
 
   // Starts the program and returns once it runs (exec succeeded), so it blocks for the time of a fork, about a

@@ -1,334 +1,17 @@
+// What was typed: the words of a command line, or what is wrong with them.
 #include "cli/arguments.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <map>
-#include <memory>
 
 #include "base/strings.h"
-#include "cli/help_text.h"
+#include "cli/command_tree.h"
 
 namespace llm::cli {
 namespace {
-
-// Everything the parser writes to.
-struct Parsed {
-  GlobalArguments global;
-  bool version = false;
-  std::string tcp;
-  HelpArguments help;
-  ServeArguments serve;
-  StdioArguments stdio;
-  ChatArguments chat;
-  PullArguments pull;
-  ImportArguments import;
-  ShowArguments show;
-  RemoveArguments remove;
-  AliasArguments alias;
-  LoadArguments load;
-  UnloadArguments unload;
-  InstallArguments install;
-  UninstallArguments uninstall;
-  AccessArguments keys{.kind = "keys"};
-  AccessArguments projects{.kind = "projects"};
-  AccessArguments users{.kind = "users"};
-  AccessArguments roles{.kind = "roles"};
-  UsageArguments usage;
-  AuditArguments audit;
-  DoctorArguments doctor;
-  ConfigArguments config;
-  CompletionArguments completion;
-};
-
-// The place of the first "=" that is not inside quotes: names of models may be quoted and hold one.
-std::size_t find_assignment(std::string_view text) {
-  bool quoted = false;
-  for (std::size_t at = 0; at < text.size(); ++at) {
-    if (text[at] == '"') quoted = !quoted;
-    if (text[at] == '=' && !quoted) return at;
-  }
-  return std::string_view::npos;
-}
-
-class Definition {
- public:
-  Definition() : app_("Local language models for MCP, OpenAI and REST clients", "llm-mcp") {
-    app_.set_help_flag("-h,--help", "Show the manual of the program or of the command");
-    app_.require_subcommand(0, 1);
-    define_global();
-    define_serving();
-    define_models();
-    define_running();
-    define_clients();
-    define_keys();
-    define_tenants();
-    define_records();
-    define_setup();
-  }
-
-  CLI::App& app() { return app_; }
-  Parsed& parsed() { return parsed_; }
-
- private:
-  CLI::App& command(std::string_view name) {
-    CLI::App* sub = app_.add_subcommand(std::string(name), std::string(find_command_help(name)->summary));
-    sub->fallthrough();
-    return *sub;
-  }
-
-  template <class T>
-  static CLI::Option* value(CLI::App& app, std::string name, T& target, std::string type, std::string description) {
-    return app.add_option(std::move(name), target, std::move(description))->type_name(std::move(type));
-  }
-  static CLI::Option* required(CLI::Option* option) { return option->required(); }
-
-  // A number that is read by our own rules, so that the message can say what is allowed.
-  template <class T>
-  static void number(CLI::App& app, const std::string& name, std::optional<T>& target, T least, T most,
-                     std::string description) {
-    const auto read = [name, &target, least, most](const std::string& text) {
-      std::optional<T> parsed;
-      if constexpr (std::is_integral_v<T>) {
-        parsed = parse_number<T>(text);
-      } else {
-        T read_value{};
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), read_value);
-        if (error == std::errc{} && end == text.data() + text.size()) parsed = read_value;
-      }
-      if (!parsed || !(*parsed >= least && *parsed <= most)) {
-        throw CLI::ValidationError(name, fmt::format("expected a number from {} to {}, got \"{}\"", least, most, text));
-      }
-      target = parsed;
-    };
-    app.add_option_function<std::string>(name, read, std::move(description))->type_name("N");
-  }
-
-  template <class T>
-  static CLI::Option* choice(CLI::App& app, const std::string& name, T& target, const std::string& choices,
-                             std::string description) {
-    const auto check = [choices](const std::string& text) -> std::string {
-      const auto known = split(choices, '|');
-      if (std::ranges::find(known, text) != known.end()) return {};
-      return fmt::format("expected one of {}, got \"{}\"", fmt::join(known, ", "), text);
-    };
-    return app.add_option(name, target, std::move(description))
-        ->type_name(choices)
-        ->check(CLI::Validator(std::function<std::string(std::string&)>(check), ""));
-  }
-
-  // A flag that sets one setting.
-  void setting(CLI::App& app, const std::string& name, std::string path, std::string type, std::string description) {
-    const auto add = [this, name, path](const std::string& text) {
-      parsed_.global.settings.push_back({name, path, text});
-    };
-    app.add_option_function<std::string>(name, add, std::move(description))->type_name(std::move(type));
-  }
-
-  void define_global() {
-    auto& global = parsed_.global;
-    value(app_, "--config", global.config, "FILE", "Read this configuration file instead of the default one");
-    const auto add = [&global](const std::vector<std::string>& texts) {
-      for (const std::string& text : texts) {
-        const std::size_t equals = find_assignment(text);
-        if (equals == 0 || equals == std::string::npos) {
-          throw CLI::ValidationError("--set", fmt::format("expected KEY=VALUE, got \"{}\"; for example "
-                                                          "--set server.port=8080",
-                                                          text));
-        }
-        std::string key = text.substr(0, equals);
-        std::string name = "--set " + key;
-        global.settings.push_back({std::move(name), std::move(key), text.substr(equals + 1)});
-      }
-    };
-    app_.add_option_function<std::vector<std::string>>("--set", add,
-                                                       "Set any setting, for example server.port=8080; repeatable")
-        ->type_name("KEY=VALUE")
-        ->allow_extra_args(false);
-    app_.add_flag("--json", global.json, "Print the result as JSON: one document, or one a line for streams");
-    app_.add_flag("-q,--quiet", global.quiet, "No progress, no remarks: only results and errors");
-    app_.add_flag("--no-color", global.no_color, "No colours");
-    app_.add_flag("--version", parsed_.version, "Print the version");
-  }
-
-  void define_serving() {
-    CLI::App& serve = command("serve");
-    setting(serve, "--host", "server.host", "ADDRESS", "Listen on this address (server.host)");
-    setting(serve, "--port", "server.port", "PORT", "Listen on this port; 0: any free one (server.port)");
-    setting(serve, "--idle-exit", "server.idle_exit", "TIME",
-            "End after this long without requests and engines; -1: never (server.idle_exit)");
-    setting(serve, "--log-level", "observe.log_level", "trace|debug|info|warn|error",
-            "How much is logged (observe.log_level)");
-    setting(serve, "--log-format", "observe.log_format", "auto|json|text", "How it is logged (observe.log_format)");
-    choice(serve, "--tcp", parsed_.tcp, "required|optional|off",
-           "What happens without the TCP address: an error, only the Unix socket, or never ask for it");
-    command("stdio").add_flag("--standalone", parsed_.stdio.standalone, "Run models in this process's own gateway");
-  }
-
-  void define_models() {
-    CLI::App& pull = command("pull");
-    required(value(pull, "SOURCE", parsed_.pull.source, "SOURCE", "hf:OWNER/REPO[:FILE][@REVISION] or https://..."));
-    value(pull, "--name", parsed_.pull.name, "NAME", "Name in the store; default: made from the source");
-    pull.add_flag("--replace", parsed_.pull.replace,
-                  "Let the name point to the new file even if it has another one now");
-
-    auto& import = parsed_.import;
-    CLI::App& add = command("import");
-    required(value(add, "FILE", import.file, "FILE", "A GGUF file"));
-    value(add, "--name", import.name, "NAME", "Name in the store; default: made from the file's name");
-    value(add, "--sha256", import.sha256, "HEX", "Refuse any other file");
-    add.add_flag("--if-missing", import.if_missing, "Do nothing if the name is taken, without looking at the file");
-    add.add_flag("--replace", import.replace, "Let the name point to this file even if it has another one now");
-    auto* hardlink =
-        add.add_flag("--hardlink", import.hardlink, "Share the file instead of copying it; it must not change");
-    add.add_flag("--move", import.move, "Take the file away from where it is")->excludes(hardlink);
-
-    command("list").alias("ls");
-    required(value(command("show"), "MODEL", parsed_.show.model, "MODEL", "Name or alias"));
-    CLI::App& remove = command("rm");
-    required(value(remove, "MODEL", parsed_.remove.models, "MODEL", "Names or aliases"));
-    remove.add_flag("-y,--yes", parsed_.remove.yes, "Do not ask");
-    CLI::App& alias = command("alias");
-    value(alias, "NAME", parsed_.alias.name, "NAME", "The other name");
-    value(alias, "MODEL", parsed_.alias.model, "MODEL", "The model it stands for");
-    alias.add_flag("--remove", parsed_.alias.remove, "Forget the alias NAME");
-  }
-
-  void define_running() {
-    auto& chat = parsed_.chat;
-    CLI::App& talk = command("chat");
-    required(value(talk, "MODEL", chat.model, "MODEL", "Name or alias"));
-    value(talk, "PROMPT", chat.prompt, "PROMPT", "What to say; words are joined by spaces, \"-\" is standard input");
-    value(talk, "--system", chat.system, "TEXT", "The system message");
-    number<std::int64_t>(talk, "--max-tokens", chat.max_tokens, 1, 1'000'000'000, "Longest answer, in tokens");
-    number<double>(talk, "--temperature", chat.temperature, 0, 5,
-                   "0: always the likeliest token; higher: more variety");
-    number<std::int64_t>(talk, "--seed", chat.seed, -1, 4'294'967'295, "Repeatable choices; -1: others each time");
-    talk.add_flag("--raw", chat.raw, "Continue the prompt as it is, without the model's chat template");
-
-    command("ps");
-    CLI::App& load = command("load");
-    required(value(load, "MODEL", parsed_.load.model, "MODEL", "Name or alias"));
-    value(load, "--keep-alive", parsed_.load.keep_alive, "TIME",
-          "Unload after this long without requests, for example 30m; -1: never");
-    CLI::App& unload = command("unload");
-    required(value(unload, "MODEL", parsed_.unload.model, "MODEL", "Name or alias"));
-    unload.add_flag("--force", parsed_.unload.force, "End requests that are running");
-    command("status");
-    command("stop");
-  }
-
-  void define_clients() {
-    auto& install = parsed_.install;
-    CLI::App& add = command("install");
-    value(add, "CLIENT", install.client, "CLIENT", "The client to set up; --list shows them");
-    add.add_flag("--list", install.list, "Show the clients: whether they are here, whether they are set up");
-    value(add, "--name", install.name, "NAME", "What the client calls this server");
-    value(add, "--config-file", install.config_file, "FILE", "The client's configuration, if it is not the usual one");
-    add.add_flag("--print", install.print, "Print what belongs into the configuration, and write nothing");
-    add.add_flag("--dry-run", install.dry_run, "Say what would be done, and write nothing");
-    value(add, "--arg", install.arguments, "ARGUMENT",
-          "One more argument for llm-mcp stdio, for example --arg=--standalone; repeatable")
-        ->allow_extra_args(false);
-    value(add, "--env", install.environment, "NAME=VALUE", "An environment variable for llm-mcp; repeatable")
-        ->allow_extra_args(false);
-
-    auto& uninstall = parsed_.uninstall;
-    CLI::App& remove = command("uninstall");
-    required(value(remove, "CLIENT", uninstall.client, "CLIENT", "The client"));
-    value(remove, "--name", uninstall.name, "NAME", "What the client calls this server");
-    value(remove, "--config-file", uninstall.config_file, "FILE",
-          "The client's configuration, if it is not the usual one");
-    remove.add_flag("--dry-run", uninstall.dry_run, "Say what would be done, and write nothing");
-  }
-
-  static CLI::Option* list(CLI::App& app, std::string name, std::vector<std::string>& target, std::string type,
-                           std::string description) {
-    return value(app, std::move(name), target, std::move(type), std::move(description))->allow_extra_args(false);
-  }
-
-  void define_keys() {
-    auto& keys = parsed_.keys;
-    CLI::App& app = command("keys");
-    required(choice(app, "ACTION", keys.action, "create|list|show|update|rotate|revoke", "What to do"));
-    value(app, "KEY", keys.id, "KEY", "The key's id, the part between the underscores");
-    value(app, "--name", keys.name, "NAME", "What people call the key");
-    value(app, "--role", keys.role, "ROLE", "admin, operator, user, viewer or a role of your own");
-    value(app, "--project", keys.project, "PROJECT", "The project it belongs to");
-    value(app, "--user", keys.user, "USER", "The user it belongs to; it ends with the user");
-    list(app, "--scope", keys.scopes, "PERMISSION", "Only this of what the role allows; repeatable");
-    list(app, "--model", keys.models, "PATTERN", "Only models like this, for example 'qwen3*'; repeatable");
-    list(app, "--address", keys.addresses, "NETWORK", "Only from there, for example 10.0.0.0/8; repeatable");
-    value(app, "--expires", keys.expires, "TIME", "90d, or a time such as 2027-01-31T00:00:00Z");
-    value(app, "--limits", keys.limits, "JSON", "Limits of its own, for example '{\"requests\": {\"count\": 60}}'");
-    choice(app, "--priority", keys.priority, "interactive|batch", "Who waits for whom when engines are full");
-    number<double>(app, "--weight", keys.weight, 0.001, 1000, "Its share of busy engines within its project");
-    value(app, "--overlap", keys.overlap, "TIME", "rotate: how long the old secret goes on working; default 24h");
-    app.add_flag("--all", keys.all, "list: revoked keys, too");
-    app.add_flag("--force", keys.force, "revoke: even the last key that may administer");
-  }
-
-  void define_tenants() {
-    auto& projects = parsed_.projects;
-    CLI::App& project = command("projects");
-    required(choice(project, "ACTION", projects.action, "create|list|show|update|disable|enable", "What to do"));
-    value(project, "PROJECT", projects.id, "PROJECT", "Its id: lower-case letters, digits and dashes");
-    value(project, "--name", projects.name, "NAME", "What people call it");
-    number<double>(project, "--weight", projects.weight, 0.001, 1000, "Its share of busy engines");
-    value(project, "--limits", projects.limits, "JSON", "Limits of all its keys together");
-    choice(project, "--audit-prompts", projects.audit_prompts, "on|off", "Prompts and answers go into the audit trail");
-
-    auto& users = parsed_.users;
-    CLI::App& user = command("users");
-    required(choice(user, "ACTION", users.action, "create|list|show|update|disable|enable", "What to do"));
-    value(user, "USER", users.id, "USER", "The user's id; to create one: the name");
-    value(user, "--name", users.name, "NAME", "What people call the user");
-    choice(user, "--kind", users.user_kind, "user|service_account", "A person or a program");
-    value(user, "--role", users.role, "ROLE", "The role that the user's keys have at most");
-    value(user, "--project", users.project, "PROJECT", "The project the user belongs to");
-
-    auto& roles = parsed_.roles;
-    CLI::App& role = command("roles");
-    required(choice(role, "ACTION", roles.action, "create|list|show|update|remove", "What to do"));
-    value(role, "ROLE", roles.id, "ROLE", "The role's name");
-    list(role, "--rule", roles.rules, "RULE", "generate,models:read=qwen3*: permissions on models; repeatable");
-    value(role, "--description", roles.description, "TEXT", "What it is for");
-  }
-
-  void define_records() {
-    auto& usage = parsed_.usage;
-    CLI::App& used = command("usage");
-    value(used, "--from", usage.from, "DAY", "First day (UTC), for example 2026-11-01; default: this month's first");
-    value(used, "--to", usage.to, "DAY", "Last day; default: today");
-    list(used, "--by", usage.by, "COLUMNS", "day, project, key, model: what is told apart");
-    value(used, "--project", usage.project, "PROJECT", "Only of this project");
-    value(used, "--key", usage.key, "KEY", "Only of this key");
-    value(used, "--model", usage.model, "MODEL", "Only of this model");
-    used.add_flag("--csv", usage.csv, "Print CSV");
-
-    auto& audit = parsed_.audit;
-    CLI::App& trail = command("audit");
-    required(choice(trail, "ACTION", audit.action, "verify|list", "What to do"));
-    value(trail, "DIRECTORY", audit.directory, "DIRECTORY", "verify: a copy of the audit files, without the database");
-    value(trail, "--from", audit.from, "TIME", "list: not before this time");
-    value(trail, "--to", audit.to, "TIME", "list: not after this time");
-    value(trail, "--principal", audit.principal, "PRINCIPAL", "list: of this one, for example key:abc");
-    value(trail, "--action", audit.what, "PREFIX", "list: actions that begin so, for example key.");
-    number<std::int64_t>(trail, "--limit", audit.limit, 1, 10'000, "list: at most so many; default 100");
-  }
-
-  void define_setup() {
-    command("doctor").add_flag("--verify", parsed_.doctor.verify, "Read every model file and compare its digest");
-    required(choice(command("config"), "ACTION", parsed_.config.action, "show|reference|schema|path", "What to print"));
-    required(choice(command("completion"), "SHELL", parsed_.completion.shell, "bash|zsh|fish", "For this shell"));
-    command("version");
-    value(command("help"), "COMMAND", parsed_.help.command, "COMMAND", "A command; without it, the program");
-  }
-
-  Parsed parsed_;
-  CLI::App app_;
-};
 
 std::vector<std::string> option_names(const CLI::Option& option) {
   std::vector<std::string> names;
@@ -428,6 +111,11 @@ CommandArguments command_of(const std::string& name, Parsed& parsed) {
       {"show", parsed.show},
       {"rm", parsed.remove},
       {"alias", parsed.alias},
+      {"versions", parsed.versions},
+      {"promote", parsed.promote},
+      {"rollback", parsed.rollback},
+      {"export", parsed.export_model},
+      {"gc", parsed.gc},
       {"ps", EnginesArguments{}},
       {"load", parsed.load},
       {"unload", parsed.unload},
@@ -441,6 +129,8 @@ CommandArguments command_of(const std::string& name, Parsed& parsed) {
       {"roles", parsed.roles},
       {"usage", parsed.usage},
       {"audit", parsed.audit},
+      {"providers", parsed.providers},
+      {"engine", parsed.engine},
       {"doctor", parsed.doctor},
       {"config", parsed.config},
       {"completion", parsed.completion},
@@ -465,9 +155,9 @@ Result<void> check_help(const CLI::App& app, const std::string& command) {
 }  // namespace
 
 Result<Invocation> parse_arguments(std::span<const std::string> arguments) {
-  Definition definition;
-  CLI::App& app = definition.app();
-  Parsed& parsed = definition.parsed();
+  CommandTree tree;
+  CLI::App& app = tree.app();
+  Parsed& parsed = tree.parsed();
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));  // CLI11 wants the last word first
   } catch (const CLI::CallForHelp&) {
@@ -490,8 +180,8 @@ std::vector<std::string> ArgumentSpec::choices() const {
 }
 
 CommandSpec describe_arguments() {
-  Definition definition;
-  return describe(definition.app());
+  CommandTree tree;
+  return describe(tree.app());
 }
 
 }  // namespace llm::cli

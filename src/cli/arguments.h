@@ -47,9 +47,13 @@ struct PullArguments {
   std::string source{};
   std::string name{};
   bool replace = false;
+  std::string format{};  // auto, gguf, repository
+  std::string notes{};
+  bool pickles = false;
+  bool code = false;
 };
 struct ImportArguments {
-  std::string file{};
+  std::string file{};  // a folder: a bundle
   std::string name{};
   std::string sha256{};
   bool if_missing = false;
@@ -65,10 +69,31 @@ struct RemoveArguments {
   std::vector<std::string> models{};
   bool yes = false;
 };
+// alias [list], alias set NAME MODEL[=WEIGHT]..., alias rm NAME; NAME MODEL and --remove NAME are the short forms.
 struct AliasArguments {
-  std::string name{};  // both empty: list the aliases
-  std::string model{};
+  std::string name{};                 // the first word
+  std::vector<std::string> models{};  // the others
+  std::vector<std::string> shadow{};  // MODEL[=SHARE]
   bool remove = false;
+};
+struct VersionsArguments {
+  std::string model{};
+};
+struct PromoteArguments {
+  std::string from{};
+  std::string to{};  // empty: the tag that the version is of
+};
+struct RollbackArguments {
+  std::string name{};
+};
+struct ExportArguments {
+  std::string model{};
+  std::string directory{};
+};
+struct GcArguments {
+  bool dry_run = false;
+  bool versions = false;
+  bool partial = false;
 };
 struct EnginesArguments {};
 struct LoadArguments {
@@ -114,6 +139,7 @@ struct AccessArguments {
   std::optional<std::string> priority{};
   std::optional<double> weight{};
   std::optional<std::string> audit_prompts{};  // on, off
+  std::optional<std::string> locality{};       // any, local_only
   std::vector<std::string> scopes{};
   std::vector<std::string> models{};
   std::vector<std::string> addresses{};
@@ -130,6 +156,16 @@ struct UsageArguments {
   std::string model{};
   bool csv = false;
 };
+// Servers that somebody else runs; what does not belong to the action is refused by the command.
+struct ProvidersArguments {
+  std::string action{};  // list, health, discover, models, pull, load, unload, delete
+  std::string name{};
+  std::string model{};
+  std::vector<std::string> ports{};  // discover
+  std::string keep_alive{};          // load
+  std::optional<std::int64_t> context{};
+  bool yes = false;  // delete
+};
 struct AuditArguments {
   std::string action{};     // verify, list
   std::string directory{};  // verify: other than the configured one
@@ -138,6 +174,17 @@ struct AuditArguments {
   std::string principal{};
   std::string what{};  // a prefix of the action
   std::optional<std::int64_t> limit{};
+};
+// vLLM engines that the gateway runs; what does not belong to the action is refused by the command.
+struct EngineArguments {
+  std::string action{};                 // list, plan, start, stop, sleep, wake, logs, adapters, metrics, info, gpus
+  std::string name{};                   // entry of engines.vllm, or a model
+  std::string format{};                 // plan: argv, docker, compose, kubernetes
+  std::optional<std::int64_t> level{};  // sleep
+  std::string keep_alive{};             // start
+  std::string load{};                   // adapters: NAME=PATH
+  std::string unload{};                 // adapters
+  bool force = false;                   // stop
 };
 struct DoctorArguments {
   bool verify = false;
@@ -151,9 +198,10 @@ struct CompletionArguments {
 
 using CommandArguments =
     std::variant<HelpArguments, VersionArguments, ServeArguments, StdioArguments, ChatArguments, PullArguments,
-                 ImportArguments, ListArguments, ShowArguments, RemoveArguments, AliasArguments, EnginesArguments,
-                 LoadArguments, UnloadArguments, StatusArguments, StopArguments, InstallArguments, UninstallArguments,
-                 AccessArguments, UsageArguments, AuditArguments, DoctorArguments, ConfigArguments,
+                 ImportArguments, ListArguments, ShowArguments, RemoveArguments, AliasArguments, VersionsArguments,
+                 PromoteArguments, RollbackArguments, ExportArguments, GcArguments, EnginesArguments, LoadArguments,
+                 UnloadArguments, StatusArguments, StopArguments, InstallArguments, UninstallArguments, AccessArguments,
+                 UsageArguments, AuditArguments, ProvidersArguments, EngineArguments, DoctorArguments, ConfigArguments,
                  CompletionArguments>;
 
 struct Invocation {

@@ -104,6 +104,17 @@ TEST(Arguments, OtherCommands) {
   const auto alias = command_of<AliasArguments>({"alias", "--remove", "x"});
   EXPECT_TRUE(alias.remove);
   EXPECT_EQ(alias.name, "x");
+  const auto split =
+      command_of<AliasArguments>({"alias", "set", "prod", "a=95", "b@sha256:0123456789ab=5", "--shadow", "c=10%"});
+  EXPECT_EQ(split.name, "set");
+  EXPECT_EQ(split.models, (std::vector<std::string>{"prod", "a=95", "b@sha256:0123456789ab=5"}));
+  EXPECT_EQ(split.shadow, (std::vector<std::string>{"c=10%"}));
+  EXPECT_EQ(command_of<PromoteArguments>({"promote", "a", "b"}).to, "b");
+  EXPECT_EQ(command_of<VersionsArguments>({"versions", "a"}).model, "a");
+  EXPECT_EQ(command_of<RollbackArguments>({"rollback", "a"}).name, "a");
+  EXPECT_EQ(command_of<ExportArguments>({"export", "a", "out"}).directory, "out");
+  EXPECT_TRUE(command_of<GcArguments>({"gc", "--dry-run"}).dry_run);
+  EXPECT_EQ(command_of<PullArguments>({"pull", "hf:o/r", "--format", "repository"}).format, "repository");
   EXPECT_EQ(command_of<LoadArguments>({"load", "m", "--keep-alive", "-1"}).keep_alive, "-1");
   EXPECT_EQ(command_of<ConfigArguments>({"config", "schema"}).action, "schema");
   EXPECT_TRUE(command_of<StdioArguments>({"stdio", "--standalone"}).standalone);

@@ -13,7 +13,7 @@ namespace {
 enum class Values { kNone, kFiles, kModels, kClients, kCommands, kChoices };
 
 Values values_of(const ArgumentSpec& argument) {
-  if (argument.value == "FILE") return Values::kFiles;
+  if (argument.value == "FILE" || argument.value == "DIRECTORY") return Values::kFiles;
   if (argument.value == "MODEL") return Values::kModels;
   if (argument.value == "CLIENT") return Values::kClients;
   if (argument.value == "COMMAND") return Values::kCommands;

@@ -169,7 +169,8 @@ TEST_F(Config, ChecksAcrossFields) {
       error_of("engines: {external: {gpu: {base_url: \"http://x/v1\", api_key: a, api_key_env: B}}}\n"),
       "llm-mcp.yaml:1:65: engines.external.gpu.api_key_env: api_key and api_key_env are both set; keep one of them");
   EXPECT_EQ(error_of("models:\n  settings:\n    m:\n      engine: gpu\n"),
-            "llm-mcp.yaml:4:7: models.settings.m.engine: there is no engine \"gpu\" in engines.external");
+            "llm-mcp.yaml:4:7: models.settings.m.engine: there is no engine \"gpu\" in providers, engines.external "
+            "or engines.vllm");
   EXPECT_EQ(error_of("models:\n  settings:\n    m:\n      ubatch: 4096\n"),
             "llm-mcp.yaml:4:7: models.settings.m.ubatch: expected at most batch (2048), got 4096");
   EXPECT_THAT(error_of("models:\n  settings:\n    m:\n      extra_args:\n        - --port\n"),

@@ -2,6 +2,8 @@
 #include <cerrno>
 #include <cstring>
 #include <fmt/format.h>
+#include <map>
+#include <set>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <system_error>
@@ -93,23 +95,30 @@ Finding check_space(const fs::path& models_dir) {
   return {Verdict::kOk, "disk", std::move(message), {}};
 }
 
-std::optional<Finding> check_blob(const models::ModelStore& store, const models::Manifest& manifest, bool verify) {
+// The files of one version, each of them once for all versions that share it.
+std::optional<Finding> check_version(const models::ModelStore& store, const models::Manifest& manifest, bool verify,
+                                     std::set<models::Digest>& seen) {
   const std::string name = models::to_string(manifest.name);
   const std::string again = fmt::format("llm-mcp rm {} and get it again; it came from {}", name, manifest.source);
-  const auto blob = store.blob_path(manifest.digest);
-  if (!blob) return Finding{Verdict::kFail, "models", fmt::format("{}: {}", name, blob.error().message), again};
-  std::error_code error;
-  const auto size = fs::file_size(*blob, error);
-  if (error || size != manifest.size) {
-    return Finding{
-        Verdict::kFail, "models",
-        fmt::format("{}: {} has {} bytes, it should have {}", name, blob->string(), error ? 0 : size, manifest.size),
-        again};
+  std::map<models::Digest, std::uint64_t> blobs;
+  if (manifest.kind == models::ModelKind::kGguf) blobs.emplace(manifest.digest, manifest.size);
+  for (const auto& file : manifest.files) blobs.emplace(file.digest, file.size);
+  for (const auto& [digest, wanted] : blobs) {
+    if (!seen.insert(digest).second) continue;
+    const auto wrong = [&](std::string_view what) {
+      return Finding{Verdict::kFail, "models", fmt::format("{}: {}", name, what), again};
+    };
+    const auto blob = store.blob_path(digest);
+    if (!blob) return wrong(blob.error().message);
+    std::error_code error;
+    const auto size = fs::file_size(*blob, error);
+    if (error || size != wanted) {
+      return wrong(fmt::format("{} has {} bytes, it should have {}", blob->string(), error ? 0 : size, wanted));
+    }
+    if (!verify) continue;
+    const std::atomic<bool> never = false;
+    if (const auto sound = store.verify(digest, {}, never); !sound) return wrong(sound.error().message);
   }
-  if (!verify) return std::nullopt;
-  const std::atomic<bool> never = false;
-  const auto sound = store.verify(manifest.digest, {}, never);
-  if (!sound) return Finding{Verdict::kFail, "models", fmt::format("{}: {}", name, sound.error().message), again};
   return std::nullopt;
 }
 
@@ -140,8 +149,19 @@ std::vector<Finding> check_models(const DoctorSubject& subject) {
   for (const Error& problem : listing->problems) {
     findings.push_back({Verdict::kFail, "models", problem.message, "remove that file, then get the model again"});
   }
-  for (const models::Manifest& manifest : listing->models) {
-    if (auto finding = check_blob(**store, manifest, subject.verify)) findings.push_back(std::move(*finding));
+  std::set<models::Digest> seen;
+  for (const models::Manifest& model : listing->models) {
+    const auto known = (*store)->versions(model.name);
+    if (!known) {
+      findings.push_back({Verdict::kFail, "models", known.error().message, "get the model again"});
+      continue;
+    }
+    for (const Error& problem : known->problems) {
+      findings.push_back({Verdict::kFail, "models", problem.message, "remove that file; it is of an older version"});
+    }
+    for (const models::Manifest& version : known->versions) {
+      if (auto finding = check_version(**store, version, subject.verify, seen)) findings.push_back(std::move(*finding));
+    }
   }
   if (!findings.empty()) return findings;
   const std::size_t count = listing->models.size();

@@ -172,6 +172,25 @@ TEST_F(Doctor, ModelFilesThatAreGoneOrCut) {
   EXPECT_EQ(check_models(subject_)[0].verdict, Verdict::kFail);
 }
 
+TEST_F(Doctor, EveryFileOfARepository) {
+  ASSERT_TRUE(models::ModelStore::open({.root = subject_.installation.models_dir}));
+  models::Manifest manifest;
+  manifest.name = {"whole", "latest"};
+  manifest.kind = models::ModelKind::kRepository;
+  manifest.files = {{"a.json", models::sha256_of("aa"), 2}, {"b.json", models::sha256_of("bbb"), 3}};
+  manifest.digest = models::files_digest(manifest.files);
+  manifest.size = 5;
+  write("data/models/manifests/whole/latest.json", json::write(models::to_json(manifest)));
+  const auto place = [](const char* text) { return "data/models/blobs/" + models::sha256_of(text).file_name(); };
+  write(place("aa"), "aa");
+  EXPECT_EQ(check_models(subject_)[0].verdict, Verdict::kFail);
+  write(place("bbb"), "bbb");
+  subject_.verify = true;
+  EXPECT_EQ(check_models(subject_)[0].verdict, Verdict::kOk) << check_models(subject_)[0].message;
+  write(place("bbb"), "bbx");
+  EXPECT_THAT(check_models(subject_)[0].message, HasSubstr("whole:latest"));
+}
+
 TEST_F(Doctor, Gateway) {
   EXPECT_EQ(check_gateway(subject_).verdict, Verdict::kInfo);
   status_ = json::object{{"version", kProductVersion}};

@@ -39,16 +39,21 @@ constexpr auto kCommands = std::to_array<CommandHelp>({
     {"pull", kModels, "Download a model",
      "SOURCE is hf:OWNER/REPO[:FILE-OR-QUANTISATION][@REVISION] for Hugging Face or a mirror (models.hub_endpoint), or "
      "an https address of a GGUF file, optionally with #sha256=HEX. Interrupted downloads go on where they stopped. "
-     "The file's digest and structure "
-     "are checked before the model appears.",
+     "The file's digest and structure are checked before the model appears.\n"
+     "Of a repository with GGUF files one of them is fetched; of one without, the safetensors weights with "
+     "configuration and tokenizer, for vLLM. --format says otherwise. models.allowed_sources can restrict what may be "
+     "pulled.",
      "llm-mcp pull hf:HuggingFaceTB/SmolLM2-360M-Instruct-GGUF\n"
      "llm-mcp pull hf:Qwen/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M --name qwen2.5\n"
+     "llm-mcp pull hf:Qwen/Qwen3-0.6B  # the whole repository\n"
      "llm-mcp pull https://example.org/model.gguf --name mine"},
-    {"import", kModels, "Add a GGUF file from this machine to the model store",
+    {"import", kModels, "Add a GGUF file or an exported folder from this machine to the model store",
      "The file is checked, hashed and put into the store under a name; by default it is copied (without using more "
-     "space where the file system shares blocks). Needs no gateway.",
+     "space where the file system shares blocks). Of a folder that llm-mcp export wrote every file is compared with "
+     "its checksum. Needs no gateway.",
      "llm-mcp import ~/Downloads/model.Q4_K_M.gguf --name mine\n"
-     "llm-mcp import model.gguf --name mine --if-missing --quiet  # for scripts: does nothing the second time"},
+     "llm-mcp import model.gguf --name mine --if-missing --quiet  # for scripts: does nothing the second time\n"
+     "llm-mcp import /media/stick/qwen3"},
     {"list", kModels, "List the models", "With --quiet only names, one a line, without asking the gateway.",
      "llm-mcp list\n"
      "llm-mcp list --json | jq -r '.models[].name'"},
@@ -56,13 +61,40 @@ constexpr auto kCommands = std::to_array<CommandHelp>({
      "Architecture, size, context length, licence, source, aliases, and how much memory it takes.",
      "llm-mcp show smollm2"},
     {"rm", kModels, "Remove models",
-     "Asks before it deletes, on a terminal; elsewhere --yes is needed. A file goes when no other name uses it.",
+     "Asks before it deletes, on a terminal; elsewhere --yes is needed. A file goes when no other name uses it. A name "
+     "goes with all its versions; NAME@sha256:... removes one that is not the current one.",
      "llm-mcp rm smollm2\n"
      "llm-mcp rm --yes old:v1 old:v2"},
-    {"alias", kModels, "Give a model another name",
-     "Requests for NAME then go to MODEL. Without arguments: lists the aliases.",
+    {"alias", kModels, "Give models other names, and split requests among versions",
+     "list shows the aliases, set makes or changes one, rm forgets it; \"alias NAME MODEL\" is short for set. With "
+     "several models each gets callers by its weight, and a caller stays with one of them (by key, X-Session-Id and "
+     "user). A model under --shadow gets copies of that share of the requests; its answers are thrown away. A change "
+     "can be taken back with rollback.",
      "llm-mcp alias default smollm2\n"
-     "llm-mcp alias --remove default"},
+     "llm-mcp alias set prod qwen3:8b=95 qwen3:8b@sha256:0123456789ab=5  # a canary\n"
+     "llm-mcp alias set prod qwen3:8b --shadow qwen3:next=10%\n"
+     "llm-mcp alias rm default"},
+    {"versions", kModels, "Show the versions of a model",
+     "What a name has stood for since it was first pulled or imported: each version with source, revision, licence, "
+     "who brought it in, notes and the aliases that lead to it. \"*\" is the current one.",
+     "llm-mcp versions qwen3:8b\n"
+     "llm-mcp versions qwen3:8b --json | jq -r '.versions[].version'"},
+    {"promote", kModels, "Let a name or an alias stand for another version",
+     "Requests that run end with the version they began with; the next one gets the new version. A TO that is neither "
+     "a model nor an alias becomes a model with a tag (NAME:TAG), an alias without.",
+     "llm-mcp promote qwen3:8b@sha256:0123456789ab  # the current version of qwen3:8b again\n"
+     "llm-mcp promote qwen3:next qwen3:8b\n"
+     "llm-mcp promote qwen3:8b prod"},
+    {"rollback", kModels, "Let a name or an alias stand for what it stood for before",
+     "Each call goes back one change; versions shows where it leads.", "llm-mcp rollback qwen3:8b"},
+    {"export", kModels, "Write a model to a folder that can be carried elsewhere",
+     "The folder holds the files, what is known about the model, and SHA256SUMS, which sha256sum -c understands, too. "
+     "An export that was cut goes on. With llm-mcp import the folder becomes the same version on another machine.",
+     "llm-mcp export qwen3:8b /media/stick/qwen3"},
+    {"gc", kModels, "Delete files that nothing needs any more",
+     "Never what a name, an alias, its history, a running engine or a download under way needs.",
+     "llm-mcp gc --dry-run\n"
+     "llm-mcp gc --versions --partial"},
     {"ps", kRunning, "List the engines: models that are loaded or being loaded", "", "llm-mcp ps"},
     {"load", kRunning, "Load a model before the first request needs it",
      "The gateway is started in the background if none runs.", "llm-mcp load smollm2 --keep-alive 1h"},
@@ -71,6 +103,32 @@ constexpr auto kCommands = std::to_array<CommandHelp>({
     {"status", kRunning, "Show the gateway that runs: version, load, memory", "", "llm-mcp status"},
     {"stop", kRunning, "End the gateway that runs in the background",
      "Running requests are given server.drain_timeout to finish.", "llm-mcp stop"},
+    {"engine", kRunning, "Plan, run and watch vLLM engines",
+     "plan prints what would be started for an entry of engines.vllm, straight from the configuration and without "
+     "starting anything: a command line, the container's specification, a compose file or Kubernetes objects. Secrets "
+     "appear by the names of their variables only. list shows the entries and what their replicas do, info one of "
+     "them, "
+     "gpus the GPUs of this machine.\n"
+     "start and stop act on all replicas; sleep gives GPU memory back without ending the engine, wake brings it back. "
+     "adapters lists LoRA adapters and, with --load and --unload, changes them while the engine runs. metrics shows "
+     "the "
+     "engine's own numbers, logs its last lines.",
+     "llm-mcp engine plan big --format compose > compose.yaml\n"
+     "llm-mcp engine plan big --format kubernetes | kubectl apply --dry-run=server -f -\n"
+     "llm-mcp engine start big\n"
+     "llm-mcp engine sleep big --level 1\n"
+     "llm-mcp engine adapters big --load sql=/adapters/sql"},
+    {"providers", kRunning, "Use Ollama, LM Studio, vLLM and services that somebody else runs",
+     "discover asks the usual ports of this machine, and those given with --port, what answers there, and prints what "
+     "to put into the configuration; nothing but the loopback address is ever asked. list shows the providers of the "
+     "configuration, health asks each of them, models lists what one has. pull, load, unload and delete let Ollama or "
+     "LM Studio do so with their models.\n"
+     "Nothing is ever sent to a service that the configuration does not name.",
+     "llm-mcp providers discover\n"
+     "llm-mcp providers discover --port 8001\n"
+     "llm-mcp providers models ollama\n"
+     "llm-mcp providers pull ollama qwen3:8b\n"
+     "llm-mcp providers load ollama qwen3:8b --keep-alive 1h"},
     {"keys", kAccess, "Make, show and revoke API keys",
      "A key is printed once, when it is made or rotated: only its hash is kept. Works with a gateway that runs and "
      "without one; a revoked key is refused everywhere within a second.\n"

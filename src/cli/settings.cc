@@ -142,6 +142,12 @@ const Table<ModelsSettings>& json::Fields<ModelsSettings>::table() {
               {.description = "Server that models are pulled from; speaks the API of Hugging Face.", .min_length = 1}),
           field("hub_token", &S::hub_token,
                 {.description = "Access token for gated models.", .max_length = 4096, .secret = true}),
+
+          field("allowed_sources", &S::allowed_sources,
+                {.description = "Patterns of what may be pulled, such as hf:my-org/*. Empty: anything.",
+                 .min_length = 1,
+                 .max_length = 1024,
+                 .max_items = 1000}),
           field("keep_alive", &S::keep_alive,
                 {.description = "Unload a model after it has been idle for so long; -1 never.", .minimum = -1}),
           field("load_timeout", &S::load_timeout,
@@ -179,9 +185,19 @@ const Table<EnginesSettings>& json::Fields<EnginesSettings>::table() {
                 {.description = "How long an engine may take to answer a health probe.",
                  .minimum = 100,
                  .maximum = kHour}),
+          field(
+              "min_residency", &S::min_residency,
+              {.description = "A loaded model that was asked for is not unloaded for another one before so long; "
+                              "requests for the other one wait. Keeps alternating requests from loading all the time.",
+               .minimum = 0,
+               .maximum = kHour}),
+          field(
+              "gpus", &S::gpus,
+              {.description = "GPUs by index, where the driver's library is not there to be asked.", .max_items = 64}),
+          field("vllm", &S::vllm,
+                {.description = "vLLM engines that the gateway runs itself, by name.", .max_items = 1000}),
           field("external", &S::external,
-                {.description = "Engines that already run somewhere, by name: vLLM, Ollama, LM Studio, a cloud API.",
-                 .max_items = 1000}),
+                {.description = "Another place for `providers`, which older configurations use.", .max_items = 1000}),
       }};
   return table;
 }
@@ -273,6 +289,12 @@ const Table<Settings>& json::Fields<Settings>::table() {
           field("access", &S::access, {.description = "Who may do what, and how much."}),
           field("models", &S::models, {.description = "Where models come from and how they are run."}),
           field("engines", &S::engines, {.description = "The programs that do the inference."}),
+          field("providers", &S::providers,
+                {.description = "Engines that already run somewhere, by name: vLLM, Ollama, LM Studio, a cloud API. "
+                                "Nothing is sent to a service that is not named here.",
+                 .max_items = 1000}),
+          field("routing", &S::routing, {.description = "Which engine gets a request, and what if it fails."}),
+          field("cache", &S::cache, {.description = "Answers kept for requests that come again word for word."}),
           field("inference", &S::inference, {.description = "How many requests run and wait."}),
           field("mcp", &S::mcp, {.description = "The Model Context Protocol server."}),
           field("observe", &S::observe, {.description = "Logs and metrics."}),
@@ -294,30 +316,48 @@ bool is_http_url(std::string_view text) {
   return false;
 }
 
+// An error of one entry, at its place in the whole.
+Result<void> placed(Result<void> checked, const std::string& at) {
+  if (checked) return checked;
+  Error error = std::move(checked.error());
+  error.pointer = at + error.pointer;
+  return fail(std::move(error));
+}
+
 Result<void> check_model(const engines::ModelSettings& model, const Settings& settings, const std::string& at) {
   if (model.ubatch > model.batch) {
     return wrong(fmt::format("expected at most batch ({}), got {}", model.batch, model.ubatch), at + "/ubatch");
   }
-  if (!model.engine.empty() && !settings.engines.external.contains(model.engine)) {
-    return wrong(fmt::format("there is no engine \"{}\" in engines.external", model.engine), at + "/engine");
+  const bool known = model.engine.empty() || settings.engines.external.contains(model.engine) ||
+                     settings.providers.contains(model.engine) || settings.engines.vllm.contains(model.engine);
+  if (!known) {
+    return wrong(fmt::format("there is no engine \"{}\" in providers, engines.external or engines.vllm", model.engine),
+                 at + "/engine");
   }
-  if (auto checked = engines::check_extra_args(model.extra_args); !checked) {
-    Error error = std::move(checked.error());
-    error.pointer = at + error.pointer;
-    return fail(std::move(error));
-  }
-  return {};
+  return placed(engines::check_extra_args(model.extra_args), at);
 }
 
-Result<void> check_external(const engines::ExternalSettings& engine, const std::string& at) {
-  if (!is_http_url(engine.base_url) && !engine.base_url.starts_with("unix:/")) {
-    return wrong("expected a URL such as \"http://127.0.0.1:8000/v1\" or \"unix:/run/engine.sock:/v1\"",
-                 at + "/base_url");
+// Names that models are reached under, <name>/<model>, stand for one thing each.
+Result<void> check_engines(const Settings& settings) {
+  for (const auto& [name, engine] : settings.engines.external) {
+    const std::string at = json::pointer_join("/engines/external", name);
+    if (settings.providers.contains(name)) {
+      return wrong(fmt::format("\"{}\" is under providers too; keep one of them", name), at);
+    }
+    if (auto checked = placed(engines::check_provider(engine), at); !checked) return checked;
   }
-  if (!engine.api_key.empty() && !engine.api_key_env.empty()) {
-    return wrong("api_key and api_key_env are both set; keep one of them", at + "/api_key_env");
+  for (const auto& [name, engine] : settings.providers) {
+    auto checked = placed(engines::check_provider(engine), json::pointer_join("/providers", name));
+    if (!checked) return checked;
   }
-  return {};
+  for (const auto& [name, engine] : settings.engines.vllm) {
+    const std::string at = json::pointer_join("/engines/vllm", name);
+    if (settings.providers.contains(name) || settings.engines.external.contains(name)) {
+      return wrong(fmt::format("a provider is called \"{}\" too; rename one of them", name), at);
+    }
+    if (auto checked = placed(engines::check_vllm(engine), at); !checked) return checked;
+  }
+  return placed(router::check_routing(settings.routing), "/routing");
 }
 
 Result<void> check_tls(const TlsSettings& tls) {
@@ -336,6 +376,18 @@ Result<void> check_tls(const TlsSettings& tls) {
 }
 
 }  // namespace
+
+std::map<std::string, engines::ProviderSettings> all_providers(const Settings& settings) {
+  auto all = settings.providers;
+  all.insert(settings.engines.external.begin(), settings.engines.external.end());
+  return all;
+}
+
+std::map<std::string, engines::ProviderSettings> enabled_providers(const Settings& settings) {
+  auto all = all_providers(settings);
+  std::erase_if(all, [](const auto& provider) { return !provider.second.enabled; });
+  return all;
+}
 
 Result<void> check_settings(const Settings& settings) {
   for (std::size_t i = 0; i < settings.server.allowed_origins.size(); ++i) {
@@ -358,10 +410,7 @@ Result<void> check_settings(const Settings& settings) {
     auto checked = check_model(model, settings, json::pointer_join("/models/settings", name));
     if (!checked) return checked;
   }
-  for (const auto& [name, engine] : settings.engines.external) {
-    auto checked = check_external(engine, json::pointer_join("/engines/external", name));
-    if (!checked) return checked;
-  }
+  if (auto checked = check_engines(settings); !checked) return checked;
   return tools::check_bridges(settings.mcp.bridges, "/mcp/bridges");
 }
 

@@ -7,9 +7,12 @@
 
 #include "access/access_settings.h"
 #include "engines/engine.h"
+#include "engines/gpu/gpu_inventory.h"
+#include "inference/answer_cache.h"
 #include "json/fields.h"
 #include "net/tls_server.h"
 #include "observe/log.h"
+#include "router/routing_settings.h"
 #include "tools/bridge_settings.h"
 #include "tools/toolsets.h"
 
@@ -58,6 +61,7 @@ struct ModelsSettings {
   std::string default_model;  // key "default"; empty: none
   std::string hub_endpoint = "https://huggingface.co";
   std::string hub_token;
+  std::vector<std::string> allowed_sources;  // patterns of sources that may be pulled; empty: any
   json::Duration keep_alive{300'000};
   json::Duration load_timeout{600'000};
   std::map<std::string, engines::ModelSettings> settings;
@@ -70,7 +74,10 @@ struct EnginesSettings {
   json::Duration restart_backoff{1'000};
   json::Duration start_timeout{600'000};
   json::Duration probe_timeout{10'000};
-  std::map<std::string, engines::ExternalSettings> external;
+  json::Duration min_residency{10'000};  // a loaded model is not unloaded for another before
+  std::map<std::string, engines::GpuSettings> gpus;
+  std::map<std::string, engines::VllmSettings> vllm;
+  std::map<std::string, engines::ProviderSettings> external;  // older name of `providers`
 };
 
 struct InferenceSettings {
@@ -106,10 +113,17 @@ struct Settings {
   access::AccessSettings access;
   ModelsSettings models;
   EnginesSettings engines;
+  std::map<std::string, engines::ProviderSettings> providers;
+  router::RoutingSettings routing;
+  inference::AnswerCacheSettings cache;
   InferenceSettings inference;
   McpSettings mcp;
   ObserveSettings observe;
 };
+
+// `providers` and, under the older name, `engines.external`.
+std::map<std::string, engines::ProviderSettings> all_providers(const Settings& settings);
+std::map<std::string, engines::ProviderSettings> enabled_providers(const Settings& settings);
 
 // What no single field can check: addresses of engines, names that must exist, pairs that must fit. kInvalidArgument
 // with the JSON Pointer of the culprit.

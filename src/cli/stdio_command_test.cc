@@ -148,6 +148,7 @@ class NoBackend final : public ModelBackend, public inference::ModelApi {
   Answer engines() override { return nothing(); }
   Answer engine_logs(std::string) override { return nothing(); }
   Answer status() override { return nothing(); }
+  Answer operate(std::string, json::object, inference::EventSink, CancelToken) override { return nothing(); }
 
  private:
   static Answer nothing() { co_return fail(ErrorCode::kUnsupported, "standing alone"); }

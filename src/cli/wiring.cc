@@ -8,7 +8,7 @@
 #include "api/public_url.h"
 #include "api/routes.h"
 #include "async/watch.h"
-#include "engines/llama_server.h"
+#include "cli/pull_settings.h"
 #include "mcp/http/server_card.h"
 #include "net/dead_sockets.h"
 
@@ -34,13 +34,6 @@ net::ServerSettings server_settings(const LimitSettings& limits) {
           .body_timeout = ms(limits.body_timeout),
           .idle_timeout = ms(limits.idle_timeout),
           .write_timeout = ms(limits.write_timeout)};
-}
-
-engines::DriverFactory driver_factory(Loop& control, net::HttpClient& client, engines::LlamaServerSettings settings) {
-  return [&control, &client, settings = std::move(settings)](const engines::EngineSpec& spec) {
-    return spec.external ? engines::make_external_engine(client, spec)
-                         : engines::make_llama_server(control, client, settings, spec);
-  };
 }
 
 }  // namespace
@@ -76,28 +69,22 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
   auto store = models::ModelStore::open({.root = installation.models_dir});
   if (!store) return fail(store.error());
   store_ = std::move(*store);
-  pulls_ = std::make_unique<models::PullJobs>(
-      *store_,
-      models::PullSettings{.hub_endpoint = settings.models.hub_endpoint, .hub_token = settings.models.hub_token});
-  supervisor_ = std::make_unique<engines::Supervisor>(
-      *control_,
-      engines::SupervisorSettings{.keep_alive = settings.models.keep_alive,
-                                  .memory_limit = settings.engines.memory_limit.bytes,
-                                  .max_restarts = settings.engines.max_restarts,
-                                  .restart_backoff = ms(settings.engines.restart_backoff)},
-      driver_factory(*control_, *control_client_,
-                     {.program = find_engine(program_path().parent_path(), settings),
-                      .socket_dir = installation.runtime_dir,
-                      .start_timeout = ms(settings.engines.start_timeout),
-                      .probe_timeout = ms(settings.engines.probe_timeout)}),
-      log_, metrics_);
+  pulls_ = std::make_unique<models::PullJobs>(*store_, pull_settings(settings.models));
+  engines_ = std::make_unique<EngineWiring>(*control_, *control_client_, settings, installation, access_ == nullptr,
+                                            env, log_, metrics_);
   files_ = std::make_unique<BlockingPool>(2);
   pull_waiters_ = std::make_unique<BlockingPool>(8);
   catalogue_ =
       std::make_unique<router::Catalogue>(*store_, *files_,
                                           router::CatalogueSettings{.default_model = settings.models.default_model,
                                                                     .models = settings.models.settings,
-                                                                    .external = settings.engines.external});
+                                                                    .external = enabled_providers(settings),
+                                                                    .vllm = settings.engines.vllm,
+                                                                    .adapters = &engines_->adapters()});
+  router_ = std::make_unique<router::Router>(*catalogue_, settings.routing, &metrics_);
+  health_checks_ = std::make_unique<router::HealthChecks>(settings.routing.health, *control_, *control_client_, log_,
+                                                          [this] { return router_->known(); });
+  cache_ = std::make_unique<inference::AnswerCache>(settings.cache, metrics_);
   admission_ = std::make_unique<inference::Admission>(
       inference::AdmissionSettings{.max_concurrent = settings.inference.max_concurrent,
                                    .queue_limit = settings.inference.queue_limit,
@@ -107,14 +94,15 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                  .engine_queue_limit = settings.inference.max_concurrent,
                                  .engine_queue_timeout = ms(settings.models.load_timeout),
                                  .log_prompts = settings.observe.log_prompts},
-      *admission_, *catalogue_, *supervisor_, log_, metrics_, access_ ? &access_->control() : nullptr);
+      *admission_, *router_, engines_->supervisor(), log_, metrics_, access_ ? &access_->control() : nullptr,
+      cache_.get());
   for (std::size_t i = 0; i < loops.size(); ++i) {
     service_->add_loop(*loops[i], *io_clients_[i]);
     if (access_) access_->add_loop(*loops[i], *io_clients_[i]);
   }
   backend_ = std::make_unique<inference::Backend>(inference::Backend{.service = *service_,
                                                                      .catalogue = *catalogue_,
-                                                                     .supervisor = *supervisor_,
+                                                                     .supervisor = engines_->supervisor(),
                                                                      .store = *store_,
                                                                      .pulls = *pulls_,
                                                                      .files = *files_,
@@ -122,6 +110,9 @@ Result<void> Gateway::make(const Settings& settings, const Installation& install
                                                                      .log = log_,
                                                                      .metrics = metrics_,
                                                                      .access = access_ ? &access_->control() : nullptr,
+                                                                     .router = router_.get(),
+                                                                     .cache = cache_.get(),
+                                                                     .gpus = &engines_->gpus(),
                                                                      .load_timeout = ms(settings.models.load_timeout)});
   std::vector<std::string> authorization_servers;
   for (const auto& [name, issuer] : settings.access.issuers) authorization_servers.push_back(issuer.issuer);
@@ -262,6 +253,8 @@ void Gateway::start() {
   if (access_) health_.add("access", [this] { return check_access(); });
   for (auto& loop : io_loops_) loop->start();
   mcp_->start();
+  engines_->start(*catalogue_);
+  control_->post([this] { health_checks_->start(); });
   health_.started();
 }
 
@@ -279,20 +272,28 @@ Task<bool> Gateway::wait_drained(std::chrono::milliseconds limit, CancelToken hu
   co_return true;
 }
 
-// On its own loop, while we wait on the control loop.
-Task<void> Gateway::stop_mcp() {
+namespace {
+
+// Runs `work` on another loop, while we wait on this one.
+Task<void> on_loop(Loop& loop, std::function<Task<void>()> work) {
   const auto ended = std::make_shared<Watch<bool>>(false);
-  TaskGroup stopping(io_loops_.front()->executor());
-  io_loops_.front()->post([this, &stopping, ended] {
-    stopping.spawn([](Gateway* self, std::shared_ptr<Watch<bool>> done) -> Task<void> {
-      co_await self->mcp_http_->drained();
-      co_await self->mcp_->stop();
+  TaskGroup running(loop.executor());
+  loop.post([&running, &work, ended] {
+    running.spawn([](const std::function<Task<void>()>* todo, std::shared_ptr<Watch<bool>> done) -> Task<void> {
+      co_await (*todo)();
       done->set(true);
-    }(this, ended));
+    }(&work, ended));
   });
   for (auto seen = ended->get(); !seen.value; seen = ended->get()) {
     co_await ended->changed(seen.version, {}, std::nullopt);
   }
+}
+
+}  // namespace
+
+Task<void> Gateway::stop_mcp() {
+  co_await mcp_http_->drained();
+  co_await mcp_->stop();
 }
 
 Task<void> Gateway::stop(std::chrono::milliseconds drain, CancelToken hurry) {
@@ -306,8 +307,11 @@ Task<void> Gateway::stop(std::chrono::milliseconds drain, CancelToken hurry) {
   pulls_->stop();
   // What was cut ends in a moment; engines go after their clients, so that nobody sees a crash that is none.
   co_await wait_drained(std::chrono::milliseconds(3'000), {});
-  co_await stop_mcp();
-  co_await supervisor_->stop();
+  co_await on_loop(*io_loops_.front(), [this] { return stop_mcp(); });
+  for (auto& loop : io_loops_) co_await on_loop(*loop, [this, &loop] { return service_->stop_shadows(*loop); });
+  co_await health_checks_->stop();
+  co_await engines_->stop();
+  co_await engines_->supervisor().stop();
   for (auto& loop : io_loops_) loop->stop();
   control_->stop();
 }

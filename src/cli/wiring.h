@@ -9,10 +9,10 @@
 #include "api/pipeline.h"
 #include "async/blocking_pool.h"
 #include "async/loop.h"
+#include "cli/engine_wiring.h"
 #include "cli/installation.h"
 #include "cli/mcp_service.h"
 #include "cli/settings.h"
-#include "engines/supervisor.h"
 #include "inference/local_model_api.h"
 #include "mcp/http/endpoint.h"
 #include "models/pull_jobs.h"
@@ -77,10 +77,13 @@ class Gateway {
   std::vector<std::unique_ptr<net::HttpClient>> io_clients_;
   std::unique_ptr<models::ModelStore> store_;
   std::unique_ptr<models::PullJobs> pulls_;
-  std::unique_ptr<engines::Supervisor> supervisor_;
+  std::unique_ptr<EngineWiring> engines_;
   std::unique_ptr<BlockingPool> files_;
   std::unique_ptr<BlockingPool> pull_waiters_;
   std::unique_ptr<router::Catalogue> catalogue_;
+  std::unique_ptr<router::Router> router_;
+  std::unique_ptr<router::HealthChecks> health_checks_;  // of replicas
+  std::unique_ptr<inference::AnswerCache> cache_;
   std::unique_ptr<inference::Admission> admission_;
   std::unique_ptr<inference::Service> service_;
   std::unique_ptr<inference::Backend> backend_;

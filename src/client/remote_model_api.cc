@@ -8,6 +8,7 @@
 
 #include "base/strings.h"
 #include "client/event_stream.h"
+#include "inference/operations/operation.h"
 
 namespace llm::client {
 namespace {
@@ -248,6 +249,56 @@ Task<Result<json::object>> RemoteModelApi::engine_logs(std::string name) {
 
 Task<Result<json::object>> RemoteModelApi::status() {
   return run({.target = "/api/v1/status", .head_timeout = kQuestionTimeout});
+}
+
+namespace {
+
+// The path of an operation for these arguments; the one that stands in it is taken out of them.
+Result<std::string> operation_path(std::string_view pattern, json::object& arguments) {
+  constexpr std::string_view kName = "{name}";
+  const auto at = pattern.find(kName);
+  if (at == std::string_view::npos) return std::string(pattern);
+  const std::string name(json::string_or(arguments, "name"));
+  if (name.empty()) return fail(ErrorCode::kInvalidArgument, "a name is needed", "/name");
+  arguments.stable_erase("name");
+  return model_path(name, pattern.substr(0, at)) + std::string(pattern.substr(at + kName.size()));
+}
+
+void append_query(std::string& target, const json::object& arguments) {
+  char separator = '?';
+  for (const auto& member : arguments) {
+    if (member.value().is_null()) continue;
+    const std::string text =
+        member.value().is_string() ? std::string(member.value().get_string()) : json::write(member.value());
+    target += std::exchange(separator, '&');
+    target += model_path(std::string_view(member.key()), "") + "=" + model_path(text, "");
+  }
+}
+
+}  // namespace
+
+Task<Result<json::object>> RemoteModelApi::operate(std::string operation, json::object arguments,
+                                                   inference::EventSink sink, CancelToken cancel) {
+  const auto* row = inference::find_operation(operation);
+  if (!row) co_return fail(ErrorCode::kNotFound, fmt::format("there is no operation \"{}\"", operation));
+  auto target = operation_path(row->path, arguments);
+  if (!target) co_return fail(target.error());
+  if (row->method == "GET" || row->method == "DELETE") {
+    append_query(*target, arguments);
+    co_return co_await run({.method = row->method,
+                            .target = std::move(*target),
+                            .cancel = std::move(cancel),
+                            .head_timeout = row->method == "GET" ? kQuestionTimeout : std::chrono::milliseconds(0)});
+  }
+  if (row->long_running) {
+    auto call = streaming(std::move(*target), std::move(arguments), std::move(sink), std::move(cancel));
+    call.method = row->method;
+    co_return co_await run(std::move(call));
+  }
+  co_return co_await run({.method = row->method,
+                          .target = std::move(*target),
+                          .body = json::write(arguments),
+                          .cancel = std::move(cancel)});
 }
 
 Task<Result<json::object>> RemoteModelApi::request(std::string method, std::string target, std::string body) {

@@ -45,6 +45,8 @@ class RemoteModelApi final : public inference::ModelApi {
   Task<Result<json::object>> engines() override;
   Task<Result<json::object>> engine_logs(std::string name) override;
   Task<Result<json::object>> status() override;
+  Task<Result<json::object>> operate(std::string operation, json::object arguments, inference::EventSink sink,
+                                     CancelToken cancel) override;
 
   // Any other call that starts no work: `target` with its query, `body` as JSON text or empty. An answer without a body
   // is an empty object.

@@ -12,12 +12,15 @@
 #include "async/cancel.h"
 #include "async/task.h"
 #include "engines/model_settings.h"
+#include "engines/provider_settings.h"
+#include "engines/vllm/vllm_settings.h"
+#include "json/json.h"
 #include "models/gguf.h"
 #include "net/address.h"
 
 namespace llm::engines {
 
-enum class EngineState { kStopped, kStarting, kReady, kStopping, kFailed };
+enum class EngineState { kStopped, kStarting, kReady, kAsleep, kStopping, kFailed };
 std::string_view to_string(EngineState state);
 
 // How far a load is. Fraction 0..1, an estimate.
@@ -38,22 +41,17 @@ struct EngineInfo {
   EngineMode mode = EngineMode::kGeneration;
   bool external = false;
   bool is_llama_server = false;
+  dialects::ProviderKind kind = dialects::ProviderKind::kOpenAiCompatible;  // of external engines and vLLM
+  bool leaves_machine = false;         // what is sent to it goes to another machine
+  std::string version;                 // the engine's own, such as "0.10.1"; empty: it does not say
+  bool can_sleep = false;              // it offers to give its memory back without ending
   std::optional<bool> supports_tools;  // empty: the engine does not say
   std::optional<bool> supports_images;
-  std::chrono::milliseconds request_timeout{0};  // until the head of an answer; 0: none
-  std::uint32_t threads = 0;                     // that decode; 0 unknown or not on this machine
+  std::chrono::milliseconds request_timeout{0};      // until the head of an answer; 0: none
+  std::chrono::milliseconds first_token_timeout{0};  // from the head to the first piece of a stream; 0: none
+  std::chrono::milliseconds stall_timeout{0};        // between two pieces; 0: none
+  std::uint32_t threads = 0;                         // that decode; 0 unknown or not on this machine
   int pid = 0;
-};
-
-// An engine somebody else runs (`engines.external.<name>`).
-struct ExternalSettings {
-  std::string base_url;
-  std::string api_key;
-  std::string api_key_env;
-  std::vector<std::string> models;
-  std::string health_path = "/models";
-  json::Duration connect_timeout{5'000};
-  json::Duration request_timeout{600'000};
 };
 
 // Everything needed to bring one model up.
@@ -63,8 +61,22 @@ struct EngineSpec {
   ModelSettings settings;
   std::filesystem::path file;  // GGUF; empty for external engines
   models::GgufFacts facts;
-  std::optional<ExternalSettings> external;
+  std::optional<ProviderSettings> external;  // somebody else runs it
+  std::optional<VllmSettings> vllm;          // we run it with vLLM
+  std::string name;                          // entry of the configuration that `external` or `vllm` come from
+  std::uint32_t replica = 0;                 // of several equal engines of one model; the key of the n-th ends in "#n"
+  std::string adapter;                       // LoRA adapter of the engine that this stands for; empty: the base model
+  std::vector<std::uint32_t> gpus;  // it runs on these, by index; the supervisor's choice, made before the start
+  // Does the gateway run it itself, with llama.cpp?
+  bool embedded() const { return !external && !vllm; }
   double own_load = 0;  // cores that the gateway's other engines keep busy at the time of the load
+};
+
+// What can be asked of a running engine beside requests. Which of them an engine knows is its driver's business.
+struct EngineCommand {
+  enum class Kind { kSleep, kWake, kLoadAdapter, kUnloadAdapter, kListAdapters, kMetrics, kServerInfo };
+  Kind kind = Kind::kServerInfo;
+  json::object arguments = {};  // kSleep: {level: 1|2}; kLoadAdapter: {name, path}; kUnloadAdapter: {name}
 };
 
 // How one kind of engine is started, watched and stopped. All members on the control loop.
@@ -83,11 +95,10 @@ class Driver {
   virtual Task<void> stop() = 0;
   virtual std::uint64_t memory_bytes() const { return 0; }  // what it really uses now
   virtual std::vector<std::string> last_log_lines() const { return {}; }
+  // Of a ready or sleeping engine; one at a time. kUnsupported: this engine knows no such thing.
+  virtual Task<Result<json::object>> command(EngineCommand command, CancelToken cancel);
+  // The engine's own end of requests when the gateway lets go of it: true leaves it running for the next gateway.
+  virtual bool keeps_running() const { return false; }
 };
 
 }  // namespace llm::engines
-
-template <>
-struct llm::json::Fields<llm::engines::ExternalSettings> {
-  static const Table<engines::ExternalSettings>& table();
-};

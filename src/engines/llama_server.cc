@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include "async/event.h"
 #include "base/random.h"
 #include "engines/llama_log.h"
+#include "engines/oom_kills.h"
 #include "json/json.h"
 
 namespace llm::engines {
@@ -39,29 +41,17 @@ std::string_view flash_text(FlashAttention flash) {
   return "auto";
 }
 
-// Out-of-memory kills the kernel has counted in our cgroup (cgroup v2: memory.events).
-std::uint64_t oom_kills() {
-  std::ifstream membership("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(membership, line)) {
-    if (!line.starts_with("0::")) continue;
-    std::ifstream events("/sys/fs/cgroup" + line.substr(3) + "/memory.events");
-    std::string name;
-    std::uint64_t count = 0;
-    while (events >> name >> count) {
-      if (name == "oom_kill") return count;
-    }
-  }
-  return 0;
-}
-
 // The child gets what it needs and nothing of ours: no LLAMA_ARG_* settings, no tokens.
-std::vector<std::pair<std::string, std::string>> child_environment() {
+std::vector<std::pair<std::string, std::string>> child_environment(const std::vector<std::uint32_t>& gpus) {
   std::vector<std::pair<std::string, std::string>> environment{{"LC_ALL", "C"}};
   for (const char* name : {"PATH", "HOME", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",
                            "GGML_VK_VISIBLE_DEVICES", "TMPDIR"}) {
     if (const char* value = std::getenv(name)) environment.emplace_back(name, value);
   }
+  if (gpus.empty()) return environment;
+  std::erase_if(environment, [](const auto& entry) { return entry.first == "CUDA_VISIBLE_DEVICES"; });
+  environment.emplace_back("CUDA_DEVICE_ORDER", "PCI_BUS_ID");  // the order of NVML's indexes
+  environment.emplace_back("CUDA_VISIBLE_DEVICES", fmt::format("{}", fmt::join(gpus, ",")));
   return environment;
 }
 
@@ -90,7 +80,7 @@ class LlamaServer final : public Driver {
     auto args = llama_server_args(settings_, spec_, budget, socket_.string());
     if (!args) co_return fail(args.error());
     auto child = ChildProcess::start(
-        control_.executor(), ChildSpec{std::move(*args), child_environment(), "/", true},
+        control_.executor(), ChildSpec{std::move(*args), child_environment(spec_.gpus), "/", true},
         [this](std::string_view line) { on_line(line); }, [this](ExitStatus status) { on_end(status); });
     if (!child) {
       // Not its own code: a missing program is no missing model to whoever asked for a completion.

@@ -93,38 +93,108 @@ SystemMemory read_system_memory(const fs::path& root) {
   return memory;
 }
 
-std::uint64_t MemoryLedger::reserved(const std::string& key) const {
-  const auto entry = reserved_.find(key);
-  return entry == reserved_.end() ? 0 : entry->second;
+void MemoryLedger::observe(const MachineMemory& machine) {
+  for (const auto& gpu : machine.gpus) {
+    const bool ours =
+        std::ranges::any_of(reserved_, [&](const auto& entry) { return entry.second.devices.contains(gpu.index); });
+    if (!ours) foreign_[gpu.index] = gpu.memory_used;
+  }
 }
 
-std::uint64_t MemoryLedger::reserved_total() const {
-  std::uint64_t total = 0;
-  for (const auto& [key, bytes] : reserved_) {
-    const auto used = used_.find(key);
-    total += std::max(bytes, used == used_.end() ? 0 : used->second);
+void MemoryLedger::adopt(const std::string& key, MemoryDemand demand) {
+  for (const auto& [device, bytes] : demand.devices) {
+    auto& foreign = foreign_[device];
+    foreign -= std::min(foreign, bytes);
+  }
+  reserve(key, std::move(demand));
+}
+
+const MemoryDemand& MemoryLedger::reserved(const std::string& key) const {
+  static const MemoryDemand kNothing;
+  const auto entry = reserved_.find(key);
+  return entry == reserved_.end() ? kNothing : entry->second;
+}
+
+std::uint64_t MemoryLedger::used(const std::string& key) const {
+  const auto entry = used_.find(key);
+  return entry == used_.end() ? 0 : entry->second;
+}
+
+MemoryDemand MemoryLedger::reserved_total() const {
+  MemoryDemand total;
+  for (const auto& [key, demand] : reserved_) {
+    MemoryDemand one = demand;
+    one.host = std::max(one.host, used(key));
+    total += one;
   }
   return total;
 }
 
-std::uint64_t MemoryLedger::missing(std::uint64_t wanted, const SystemMemory& memory,
-                                    std::span<const std::string> gone) const {
+std::uint64_t MemoryLedger::missing_on_host(std::uint64_t wanted, const SystemMemory& memory,
+                                            std::span<const std::string> gone) const {
+  if (wanted == 0) return 0;
   std::uint64_t taken = limit_ > 0 ? 0 : kMargin;
   std::uint64_t all = limit_ > 0 ? limit_ : memory.available;
-  for (const auto& [key, bytes] : reserved_) {
-    const auto entry = used_.find(key);
-    const std::uint64_t used = entry == used_.end() ? 0 : entry->second;
+  for (const auto& [key, demand] : reserved_) {
+    const std::uint64_t use = used(key);
     const bool gives_back = std::ranges::find(gone, key) != gone.end();
     if (limit_ > 0) {
-      if (!gives_back) taken += std::max(bytes, used);
+      if (!gives_back) taken += std::max(demand.host, use);
     } else if (gives_back) {
-      all += used;
+      all += use;
     } else {
-      taken += bytes > used ? bytes - used : 0;  // promised and not yet touched: not free either
+      taken += demand.host > use ? demand.host - use : 0;  // promised and not yet touched: not free either
     }
   }
   const std::uint64_t room = all > taken ? all - taken : 0;
   return wanted > room ? wanted - room : 0;
+}
+
+std::uint64_t MemoryLedger::taken(const Gpu& gpu, std::span<const std::string> gone) const {
+  const auto theirs = foreign_.find(gpu.index);
+  std::uint64_t promised = theirs == foreign_.end() ? 0 : theirs->second;
+  std::uint64_t given_back = 0;
+  for (const auto& [key, demand] : reserved_) {
+    const auto here = demand.devices.find(gpu.index);
+    if (here == demand.devices.end()) continue;
+    const bool gives_back = std::ranges::find(gone, key) != gone.end();
+    (gives_back ? given_back : promised) += here->second;
+  }
+  const std::uint64_t used = gpu.memory_used - std::min(gpu.memory_used, given_back);
+  return std::max(promised, used);
+}
+
+MemoryDemand MemoryLedger::missing(const MemoryDemand& wanted, const MachineMemory& machine,
+                                   std::span<const std::string> gone) const {
+  MemoryDemand lacks{.host = missing_on_host(wanted.host, machine.host, gone)};
+  for (const auto& [device, bytes] : wanted.devices) {
+    const auto gpu = std::ranges::find(machine.gpus, device, &Gpu::index);
+    const std::uint64_t total = gpu == machine.gpus.end() ? 0 : gpu->memory_total;
+    const std::uint64_t used = gpu == machine.gpus.end() ? 0 : taken(*gpu, gone);
+    const std::uint64_t room = total > used ? total - used : 0;
+    if (bytes > room) lacks.devices[device] = bytes - room;
+  }
+  return lacks;
+}
+
+std::vector<Gpu> MemoryLedger::gpus(const MachineMemory& machine, std::span<const std::string> gone) const {
+  std::vector<Gpu> out = machine.gpus;
+  for (auto& gpu : out) gpu.memory_used = taken(gpu, gone);
+  return out;
+}
+
+std::map<std::uint32_t, std::uint64_t> MemoryLedger::device_use(const std::string& key,
+                                                                const MachineMemory& machine) const {
+  std::map<std::uint32_t, std::uint64_t> use;
+  for (const auto& [device, bytes] : reserved(key).devices) {
+    const auto users =
+        std::ranges::count_if(reserved_, [device](const auto& entry) { return entry.second.devices.contains(device); });
+    const auto gpu = std::ranges::find(machine.gpus, device, &Gpu::index);
+    const auto theirs = foreign_.find(device);
+    if (users != 1 || gpu == machine.gpus.end() || !gpu->measured || theirs == foreign_.end()) continue;
+    use[device] = gpu->memory_used - std::min(gpu->memory_used, theirs->second);
+  }
+  return use;
 }
 
 }  // namespace llm::engines

@@ -50,8 +50,24 @@ const json::Table<engines::ModelSettings>& json::Fields<engines::ModelSettings>:
           field(
               "extra_args", &S::extra_args,
               {.description = "More llama-server arguments, one list item each.", .max_length = 4096, .max_items = 64}),
-          field("engine", &S::engine,
-                {.description = "Name of an entry of engines.external that serves this model instead of llama.cpp."}),
+          field(
+              "engine", &S::engine,
+              {.description = "Name of an entry of providers, engines.external or engines.vllm that serves this model "
+                              "instead of llama.cpp."}),
+          field(
+              "replicas", &S::replicas,
+              {.description = "Equal engines behind this name, each with its own memory; the router spreads requests.",
+               .minimum = 1,
+               .maximum = 64}),
+          field("pinned", &S::pinned, {.description = "Never unloaded to make room for another model."}),
+          field("priority", &S::priority,
+                {.description = "Who is unloaded when memory is short: the lowest first, then the longest unused.",
+                 .minimum = -1000,
+                 .maximum = 1000}),
+          field("min_residency", &S::min_residency,
+                {.description = "Once loaded it stays for so long, even if another model needs the memory. Default: "
+                                "engines.min_residency.",
+                 .minimum = 0}),
       }};
   return table;
 }

@@ -30,6 +30,10 @@ struct ModelSettings {
   json::ByteSize cache_ram{256ULL * 1024 * 1024};
   std::vector<std::string> extra_args;
   std::string engine;
+  std::uint32_t replicas = 1;                   // equal engines behind one name
+  bool pinned = false;                          // never unloaded for another
+  std::int32_t priority = 0;                    // the lowest is unloaded first
+  std::optional<json::Duration> min_residency;  // replaces engines.min_residency
 };
 
 // Refuses arguments that would move the engine out of the gateway's control (where it listens, what it loads, its logs,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <gtest/gtest.h>
 #include <map>
@@ -24,7 +25,11 @@ class FakeEngines {
     Result<void> outcome = {};  // of start()
     bool hold_stop = false;     // stop() waits for release_stop()
     std::uint64_t memory = 0;
-    bool deaf = false;  // a held start() does not notice its cancel
+    bool deaf = false;                             // a held start() does not notice its cancel
+    bool sleeps = false;                           // it can be put to sleep
+    bool keeps = false;                            // it outlives an orderly stop of the gateway
+    bool hold_command = false;                     // command() waits for release_command(), or its cancel
+    Result<json::object> answer = json::object{};  // of command()
   };
 
   explicit FakeEngines(Loop& loop) : loop_(loop) {}
@@ -38,6 +43,9 @@ class FakeEngines {
 
   void release(const std::string& key, Result<void> outcome = {});
   void release_stop(const std::string& key);
+  void release_command(const std::string& key);
+  void hold_command(const std::string& key);                         // from now on
+  void answer(const std::string& key, Result<json::object> answer);  // to commands from now on
   void progress(const std::string& key, LoadProgress progress);
   // What a driver must not do any more once it is ready or stopped.
   void late_progress(const std::string& key) { kept_.at(key).first({"late", 0.5}); }
@@ -48,8 +56,9 @@ class FakeEngines {
   int starts = 0;
   int stops = 0;
   int cancelled_starts = 0;
-  int alive = 0;                  // drivers that exist
-  std::vector<EngineSpec> specs;  // of all starts, in order
+  int alive = 0;                      // drivers that exist
+  std::vector<std::string> commands;  // "m sleep 1", "m wake", in the order of their beginning
+  std::vector<EngineSpec> specs;      // of all starts, in order
 
  private:
   class FakeDriver;
@@ -96,6 +105,7 @@ class FakeEngines::FakeDriver final : public Driver {
     info.context = spec_.settings.context;
     info.slots = spec_.settings.parallel;
     info.threads = 2;
+    info.can_sleep = plan_.sleeps;
     info.pid = ++next_pid_;
     co_return info;
   }
@@ -108,6 +118,23 @@ class FakeEngines::FakeDriver final : public Driver {
     busy_ = false;
   }
 
+  Task<Result<json::object>> command(EngineCommand command, CancelToken cancel) override {
+    EXPECT_FALSE(std::exchange(busy_, true)) << "two commands at once";
+    std::string text = spec_.key;
+    if (command.kind == EngineCommand::Kind::kSleep) {
+      text += " sleep " + std::to_string(json::int_or(command.arguments, "level"));
+    } else {
+      text += command.kind == EngineCommand::Kind::kWake ? " wake" : " other";
+    }
+    engines_.commands.push_back(text);
+    const auto registration = cancel.on_cancel([this] { wake_.notify(); });
+    while (plan_.hold_command && !command_released_ && !cancel.cancelled()) co_await wake_.wait();
+    busy_ = false;
+    if (cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the command was cancelled");
+    co_return plan_.answer;
+  }
+
+  bool keeps_running() const override { return plan_.keeps; }
   std::uint64_t memory_bytes() const override { return plan_.memory; }
   std::vector<std::string> last_log_lines() const override { return {"engine of " + spec_.key}; }
 
@@ -123,6 +150,7 @@ class FakeEngines::FakeDriver final : public Driver {
   bool released_ = false;
   bool stopped_ = false;
   bool stop_released_ = false;
+  bool command_released_ = false;
   static inline int next_pid_ = 100;
 };
 
@@ -143,6 +171,17 @@ inline void FakeEngines::release(const std::string& key, Result<void> outcome) {
 inline void FakeEngines::release_stop(const std::string& key) {
   driver(key).stop_released_ = true;
   driver(key).wake_.notify();
+}
+inline void FakeEngines::release_command(const std::string& key) {
+  driver(key).command_released_ = true;
+  driver(key).wake_.notify();
+}
+inline void FakeEngines::hold_command(const std::string& key) {
+  driver(key).plan_.hold_command = true;
+  driver(key).command_released_ = false;
+}
+inline void FakeEngines::answer(const std::string& key, Result<json::object> answer) {
+  driver(key).plan_.answer = std::move(answer);
 }
 inline void FakeEngines::progress(const std::string& key, LoadProgress progress) {
   driver(key).on_progress_(std::move(progress));
@@ -167,6 +206,18 @@ inline std::shared_ptr<EngineSpec> spec_of(const std::string& key, std::uint64_t
   return spec;
 }
 
+// A vLLM engine on one GPU, of whose memory it takes `share`.
+inline std::shared_ptr<EngineSpec> vllm_of(const std::string& key, double share = 0.6,
+                                           IdleAction idle = IdleAction::kStop) {
+  auto spec = std::make_shared<EngineSpec>();
+  spec->key = spec->model = spec->name = key;
+  spec->vllm.emplace();
+  spec->vllm->runtime = VllmRuntime::kProcess;
+  spec->vllm->gpu_memory_utilization = share;
+  spec->vllm->idle_action = idle;
+  return spec;
+}
+
 // A supervisor, its scripted engines and a loop that is the control loop and the callers' loop at once.
 class SupervisorUnderTest {
  public:
@@ -175,8 +226,8 @@ class SupervisorUnderTest {
   explicit SupervisorUnderTest(SupervisorSettings settings = {.restart_backoff = std::chrono::milliseconds(1)})
       : metrics("test"),
         fake(loop),
-        supervisor(std::make_unique<Supervisor>(loop, settings, fake.factory(), log.log(), metrics,
-                                                [this] { return memory; })) {}
+        supervisor(std::make_unique<Supervisor>(loop, with_clock(std::move(settings)), fake.factory(), log.log(),
+                                                metrics, [this] { return memory; })) {}
 
   // Runs `task` and stops the supervisor.
   void run(Task<void> task) { run_task(loop, run_and_stop(std::move(task))); }
@@ -206,6 +257,15 @@ class SupervisorUnderTest {
     for (int i = 0; i < 100; ++i) co_await boost::asio::post(loop.executor(), use_task);
   }
 
+  // The clock of the supervisor stands still but for this (a nanosecond passes whenever it is read, for order).
+  Task<void> pass(std::chrono::milliseconds time) {
+    clock_ns += std::chrono::nanoseconds(time).count();
+    supervisor->check_now();
+    return settle();
+  }
+
+  std::atomic<std::int64_t> clock_ns = 1'000'000'000;
+  std::vector<Gpu> gpus;
   Loop loop{"control"};
   observe::LogCapture log;
   observe::GatewayMetrics metrics;
@@ -214,6 +274,11 @@ class SupervisorUnderTest {
   std::unique_ptr<Supervisor> supervisor;
 
  private:
+  SupervisorSettings with_clock(SupervisorSettings settings) {
+    settings.now = [this] { return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(++clock_ns)); };
+    settings.gpus = [this] { return gpus; };
+    return settings;
+  }
   Task<void> run_and_stop(Task<void> task) {
     co_await std::move(task);
     if (!supervisor) co_return;

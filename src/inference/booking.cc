@@ -52,7 +52,7 @@ Task<Result<void>> Booking::reserve(std::string_view model, Loop& loop, CancelTo
   if (!reserved) {
     reserved = co_await access_->limiter.reserve(principal, model, demand, &report, loop, std::move(cancel));
   }
-  if (request_.on_limits) request_.on_limits(report);
+  if (request_.options.on_limits) request_.options.on_limits(report);
   if (!*reserved) {
     refused_ = true;
     co_return fail(reserved->error());

@@ -24,7 +24,7 @@ class Booking {
   Task<Result<void>> reserve(std::string_view model, Loop& loop, CancelToken cancel);
   // The request's place in the queues.
   Claim claim() const;
-  // The engine begins to work: from here on the request counts.
+  // The engine begins to work, or what it said before is said again: from here on the request counts.
   void begin() {
     begun_ = true;
     reservation_.keep_request();

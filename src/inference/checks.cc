@@ -198,13 +198,13 @@ Result<CheckedRequest> check_request(const Request& request) {
   return checked;
 }
 
-Result<void> check_mode(Operation operation, const engines::EngineSpec& spec) {
-  if (spec.external) return {};
-  const auto mode = engines::effective_mode(spec.settings, spec.facts);
-  const auto refuse = [&](std::string_view does, std::string_view asked) -> Result<void> {
+namespace {
+
+Result<void> check_serves(Operation operation, engines::EngineMode mode, std::string_view model) {
+  const auto refuse = [model](std::string_view does, std::string_view asked) -> Result<void> {
     return fail(ErrorCode::kUnsupported,
                 fmt::format("model \"{}\" {}; it cannot {}. Choose another model, or set models.settings.{}.mode",
-                            spec.model, does, asked, spec.model),
+                            model, does, asked, model),
                 "/model");
   };
   const bool generate = operation == Operation::kChat || operation == Operation::kCompletion;
@@ -219,7 +219,18 @@ Result<void> check_mode(Operation operation, const engines::EngineSpec& spec) {
   return {};
 }
 
+}  // namespace
+
+Result<void> check_mode(Operation operation, const engines::EngineSpec& spec) {
+  // What vLLM serves is found out when it runs (check_abilities).
+  if (spec.external || (spec.vllm && spec.settings.mode == engines::EngineMode::kAuto)) return {};
+  return check_serves(operation, engines::effective_mode(spec.settings, spec.facts), spec.model);
+}
+
 Result<void> check_abilities(const Request& request, const engines::EngineInfo& info, std::string_view model) {
+  if (info.kind == dialects::ProviderKind::kVllm && !info.external) {
+    if (auto serves = check_serves(request.operation, info.mode, model); !serves) return serves;
+  }
   if (request.operation != Operation::kChat) return {};
   const auto* choice = json::find(request.body, "tool_choice");
   const bool choice_wants = choice && !choice->is_null() && !(choice->is_string() && choice->get_string() == "none");

@@ -88,6 +88,23 @@ TEST(Checks, ModesFitOperations) {
   EXPECT_TRUE(check_mode(Operation::kChat, spec));
 }
 
+TEST(Checks, WhatVllmServesIsKnownWhenItRuns) {
+  engines::EngineSpec spec;
+  spec.vllm.emplace();
+  EXPECT_TRUE(check_mode(Operation::kEmbedding, spec));
+  EXPECT_TRUE(check_mode(Operation::kChat, spec));
+  engines::EngineInfo info;
+  info.kind = dialects::ProviderKind::kVllm;
+  info.mode = engines::EngineMode::kEmbedding;
+  EXPECT_TRUE(check_abilities(request(Operation::kEmbedding, R"({"input":"a"})"), info, "m"));
+  const auto refused = check_abilities(request(Operation::kChat, R"({"messages":[]})"), info, "m");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  // One that somebody else runs says for itself what it does not do.
+  info.external = true;
+  EXPECT_TRUE(check_abilities(request(Operation::kChat, R"({"messages":[]})"), info, "m"));
+}
+
 Error ability(std::string_view body, std::optional<bool> tools, std::optional<bool> images, bool external = false) {
   engines::EngineInfo info;
   info.supports_tools = tools;

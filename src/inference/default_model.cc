@@ -28,11 +28,17 @@ engines::EngineMode mode_of(Operation operation) {
   }
 }
 
+router::DefaultChoice default_choice(const engines::Supervisor& supervisor, std::string_view name,
+                                     engines::EngineMode mode) {
+  router::DefaultChoice choice{.mode = mode};
+  if (name.empty()) choice.loaded = loaded_models(supervisor);
+  return choice;
+}
+
 Task<Result<std::shared_ptr<const router::CatalogueEntry>>> resolve_model(router::Catalogue& catalogue,
                                                                           const engines::Supervisor& supervisor,
                                                                           std::string name, engines::EngineMode mode) {
-  router::DefaultChoice choice{.mode = mode};
-  if (name.empty()) choice.loaded = loaded_models(supervisor);
+  auto choice = default_choice(supervisor, name, mode);
   co_return co_await catalogue.resolve(std::move(name), std::move(choice));
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engines/supervisor.h"
 #include "inference/service.h"
@@ -11,6 +12,10 @@ namespace llm::inference {
 
 // What a request of this operation wants a model for.
 engines::EngineMode mode_of(Operation operation);
+
+// What a request for `name` may fall back on: empty but for a request without a name.
+router::DefaultChoice default_choice(const engines::Supervisor& supervisor, std::string_view name,
+                                     engines::EngineMode mode);
 
 // The model that `name` means. Without a name: the configured default if it fits `mode`, else the loaded one that was
 // used last, else the smallest installed. Every way into the gateway asks here, so that all choose alike.

@@ -46,7 +46,7 @@ json::object model_summary(const router::CatalogueEntry& entry, const std::vecto
   const auto* report = report_of(reports, spec.key);
   json::array aliases;
   for (const auto& [alias, target] : snapshot.aliases) {
-    if (target == spec.key) aliases.emplace_back(alias);
+    if (target == entry.name) aliases.emplace_back(alias);
   }
   json::object summary{{"name", spec.model},
                        {"mode", mode_text(entry)},
@@ -56,6 +56,13 @@ json::object model_summary(const router::CatalogueEntry& entry, const std::vecto
   if (entry.manifest.size == 0) return summary;
   const auto& manifest = entry.manifest;
   summary["version"] = manifest.name.version;
+  summary["model_version"] = entry.version;
+  summary["kind"] = models::to_string(manifest.kind);
+  summary["revision"] = manifest.revision;
+  summary["creator"] = manifest.creator;
+  summary["notes"] = manifest.notes;
+  summary["version_id"] = entry.version;
+  summary["kind"] = models::to_string(manifest.kind);
   summary["digest"] = manifest.digest.to_string();
   summary["size"] = manifest.size;
   summary["source"] = manifest.source;

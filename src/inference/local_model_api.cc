@@ -1,5 +1,6 @@
 #include "inference/local_model_api.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <tuple>
 
@@ -12,6 +13,7 @@
 #include "inference/describe.h"
 #include "inference/generate.h"
 #include "inference/model_rights.h"
+#include "inference/operations/operation.h"
 #include "inference/text_sink.h"
 
 namespace llm::inference {
@@ -90,12 +92,12 @@ std::string new_request_id() {
 }
 
 LocalModelApi::LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id,
-                             OnLimits on_limits)
+                             CallOptions options)
     : backend_(backend),
       loop_(loop),
       principal_(std::move(principal)),
       request_id_(std::move(request_id)),
-      on_limits_(std::move(on_limits)) {}
+      options_(std::move(options)) {}
 
 std::string LocalModelApi::next_request_id() const {
   return request_id_.empty() ? new_request_id() : request_id_;
@@ -114,7 +116,7 @@ Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSi
       .request_id = next_request_id(),
       .principal = principal_,
       .keep_alive = decoded->keep_alive,
-      .on_limits = on_limits_};
+      .options = options_};
   TextSink text(sink);
   auto outcome = co_await backend_.service.run(std::move(work), &text, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
@@ -123,6 +125,7 @@ Task<Result<json::object>> LocalModelApi::generate(json::object request, EventSi
   answer["finish_reason"] = outcome->finish_reason;
   answer["usage"] = usage_json(outcome->usage);
   answer["timings"] = outcome->timings;
+  answer["version"] = outcome->version;
   co_return answer;
 }
 
@@ -135,7 +138,7 @@ Task<Result<json::object>> LocalModelApi::forward(Operation operation, json::obj
                .request_id = next_request_id(),
                .principal = principal_,
                .keep_alive = {},
-               .on_limits = on_limits_};
+               .options = options_};
   auto outcome = co_await backend_.service.run(std::move(work), &loading, loop_, cancel);
   if (!outcome) co_return fail(outcome.error());
   if (model) *model = outcome->model;
@@ -158,7 +161,7 @@ Task<Result<std::shared_ptr<const router::CatalogueEntry>>> LocalModelApi::find(
   using Found = Result<std::shared_ptr<const router::CatalogueEntry>>;
   Found entry = default_too ? co_await resolve_model(backend_.catalogue, backend_.supervisor, name)
                             : co_await backend_.catalogue.resolve(name);
-  const std::string_view resolved = entry ? std::string_view((*entry)->spec->key) : std::string_view();
+  const std::string_view resolved = entry ? std::string_view((*entry)->name) : std::string_view();
   if (auto may = check_model_right(principal_, permission, name, resolved); !may) co_return fail(may.error());
   co_return entry;
 }
@@ -185,7 +188,7 @@ Task<Result<json::object>> LocalModelApi::list_models() {
     return principal_.local() || principal_.may(access::Permission::kModelsRead, name);
   };
   for (const auto& entry : (*snapshot)->entries) {
-    if (visible(entry->spec->key)) models.push_back(model_summary(*entry, reports, **snapshot));
+    if (visible(entry->name)) models.push_back(model_summary(*entry, reports, **snapshot));
   }
   json::object aliases;
   for (const auto& [alias, target] : (*snapshot)->aliases) {
@@ -212,7 +215,7 @@ Task<Result<json::object>> LocalModelApi::load_model(json::object request, Event
   auto entry = co_await find(access::Permission::kModelsWrite, decoded->model, true);
   auto loaded = entry ? co_await load(**entry, decoded->keep_alive, sink, std::move(cancel))
                       : Result<json::object>(fail(entry.error()));
-  audit("model.load", entry ? (*entry)->spec->key : decoded->model, loaded);
+  audit("model.load", entry ? (*entry)->name : decoded->model, loaded);
   co_return loaded;
 }
 
@@ -228,18 +231,38 @@ Task<Result<json::object>> LocalModelApi::load(const router::CatalogueEntry& ent
       co_return co_await sink(loading_event(entry.spec->model, progress));
     };
   }
-  auto lease = co_await backend_.supervisor.acquire(entry.spec, std::move(options), cancel);
-  if (!lease) co_return fail(lease.error());
+  // All of its replicas, one after the other: each may have to make room.
+  Result<engines::Lease> lease = engines::Lease();
+  for (const auto& replica : entry.replicas) {
+    auto next = co_await backend_.supervisor.acquire(replica, options, cancel);
+    if (!next) co_return fail(next.error());
+    if (replica == entry.replicas.front()) lease = std::move(next);
+  }
   json::object answer{{"model", entry.spec->model},
                       {"state", "ready"},
                       {"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()},
                       {"context", lease->info().context},
                       {"slots", lease->info().slots},
                       {"memory_bytes", 0}};
+  if (entry.replicas.size() > 1) answer["replicas"] = entry.replicas.size();
+  std::uint64_t used = 0;
   for (const auto& report : backend_.supervisor.report()) {
-    if (report.key == entry.spec->key) answer["memory_bytes"] = report.memory_used;
+    const auto same = [&](const auto& replica) { return replica->key == report.key; };
+    if (std::ranges::any_of(entry.replicas, same)) used += report.memory_used;
   }
+  answer["memory_bytes"] = used;
   co_return answer;
+}
+
+// All replicas; whether any of them was loaded.
+Task<Result<bool>> LocalModelApi::unload(const router::CatalogueEntry& entry, bool force) {
+  bool any = false;
+  for (const auto& replica : entry.replicas) {
+    auto unloaded = co_await backend_.supervisor.unload(replica->key, force);
+    if (!unloaded && unloaded.error().code != ErrorCode::kNotFound) co_return fail(unloaded.error());
+    any = any || unloaded.has_value();
+  }
+  co_return any;
 }
 
 Task<Result<json::object>> LocalModelApi::unload_model(json::object request) {
@@ -248,17 +271,16 @@ Task<Result<json::object>> LocalModelApi::unload_model(json::object request) {
   auto entry = co_await find(access::Permission::kModelsWrite, decoded->model, false);
   Result<json::object> answer = json::object();
   if (entry) {
-    auto unloaded = co_await backend_.supervisor.unload((*entry)->spec->key, decoded->force);
-    if (!unloaded && unloaded.error().code != ErrorCode::kNotFound) {
-      answer = fail(unloaded.error());
+    auto unloaded = co_await unload(**entry, decoded->force);
+    if (unloaded) {
+      answer = json::object{{"model", (*entry)->spec->model}, {"state", "stopped"}, {"was_loaded", *unloaded}};
     } else {
-      answer =
-          json::object{{"model", (*entry)->spec->model}, {"state", "stopped"}, {"was_loaded", unloaded.has_value()}};
+      answer = fail(unloaded.error());
     }
   } else {
     answer = fail(entry.error());
   }
-  audit("model.unload", entry ? (*entry)->spec->key : decoded->model, answer);
+  audit("model.unload", entry ? (*entry)->name : decoded->model, answer);
   co_return answer;
 }
 
@@ -269,28 +291,45 @@ Task<Result<json::object>> LocalModelApi::remove_model(std::string name) {
 }
 
 Task<Result<json::object>> LocalModelApi::remove(std::string name) {
-  auto entry = co_await find(access::Permission::kAdmin, std::move(name), false);
+  auto entry = co_await find(access::Permission::kAdmin, name, false);
   if (!entry) co_return fail(entry.error());
+  // One version goes by itself, not the model with all of them.
+  if (const auto version = models::parse_version_ref(name); version && !version->digits.empty()) {
+    auto removed = co_await backend_.files.run([this, &version] { return backend_.store.remove_version(*version); });
+    backend_.catalogue.invalidate();
+    if (!removed) co_return fail(removed.error());
+    // Versions that differ in notes alone share an engine.
+    const auto now = co_await backend_.catalogue.resolve(models::to_string(version->name));
+    if (!now || (*now)->spec->key != (*entry)->spec->key) (void)co_await unload(**entry, false);
+    co_return json::object{{"model", (*entry)->version}, {"removed", true}};
+  }
   if ((*entry)->manifest.size == 0) {
     co_return fail(ErrorCode::kConflict, fmt::format("model \"{}\" belongs to an external engine; remove it from the "
                                                      "configuration",
                                                      (*entry)->spec->model));
   }
-  (void)co_await backend_.supervisor.unload((*entry)->spec->key, false);
+  (void)co_await unload(**entry, false);
   const auto model = (*entry)->manifest.name;
   auto removed = co_await backend_.files.run([this, &model] { return backend_.store.remove(model); });
   backend_.catalogue.invalidate();
   if (!removed) co_return fail(removed.error());
-  // A request that came in between may have loaded it once more.
-  (void)co_await backend_.supervisor.unload((*entry)->spec->key, false);
-  backend_.log.info("model removed", {{"model", (*entry)->spec->key}});
+  // A request that came in between may have loaded it once more; and its other versions have engines, too.
+  (void)co_await unload(**entry, false);
+  for (const auto& report : backend_.supervisor.report()) {
+    if (report.key == (*entry)->name || report.key.starts_with((*entry)->name + "@sha256:"))
+      (void)co_await backend_.supervisor.unload(report.key, false);
+  }
+  backend_.log.info("model removed", {{"model", (*entry)->name}});
   co_return json::object{{"model", (*entry)->spec->model}, {"removed", true}};
 }
 
 Task<Result<json::object>> LocalModelApi::engines() {
   json::array list;
   for (const auto& report : backend_.supervisor.report()) {
-    if (principal_.local() || principal_.may(access::Permission::kEnginesRead, report.key)) {
+    // Who may see a model's engines sees those of its replicas ("…#1") and versions ("…@sha256:…"), too.
+    const std::string_view model = std::string_view(report.key).substr(0, report.key.find_first_of("@#"));
+    if (principal_.local() || principal_.may(access::Permission::kEnginesRead, report.key) ||
+        principal_.may(access::Permission::kEnginesRead, model)) {
       list.push_back(engine_json(report));
     }
   }
@@ -311,6 +350,18 @@ Task<Result<json::object>> LocalModelApi::engine_logs(std::string name) {
   json::array told;
   for (const auto& line : *lines) told.emplace_back(printable_line(line));
   co_return json::object{{"model", entry ? (*entry)->spec->model : name}, {"lines", std::move(told)}};
+}
+
+Task<Result<json::object>> LocalModelApi::operate(std::string operation, json::object arguments, EventSink sink,
+                                                  CancelToken cancel) {
+  const OperationRow* row = find_operation(operation);
+  if (!row) co_return fail(ErrorCode::kNotFound, fmt::format("there is no operation \"{}\"", operation));
+  const std::string target(json::string_or(arguments, "name"));
+  auto result = co_await row->handler(
+      {backend_, loop_, principal_, next_request_id(), std::move(sink), std::move(cancel)}, std::move(arguments));
+  // What only looks leaves no trace.
+  if (row->method != "GET") audit(operation, target, result);
+  co_return result;
 }
 
 Task<Result<json::object>> LocalModelApi::status() {

@@ -6,10 +6,13 @@
 #include <string>
 
 #include "async/blocking_pool.h"
+#include "engines/gpu/gpu_inventory.h"
+#include "inference/answer_cache.h"
 #include "inference/model_api.h"
 #include "inference/service.h"
 #include "models/pull_jobs.h"
 #include "models/store.h"
+#include "router/router.h"
 
 namespace llm::inference {
 
@@ -25,6 +28,9 @@ struct Backend {
   observe::Log& log;
   observe::GatewayMetrics& metrics;
   access::AccessControl* access = nullptr;  // null: nothing is audited
+  router::Router* router = nullptr;         // null: a test without one
+  AnswerCache* cache = nullptr;             // null: nothing is kept
+  engines::GpuInventory* gpus = nullptr;    // null: a test without one
   std::chrono::milliseconds load_timeout{600'000};
   std::chrono::steady_clock::time_point started = std::chrono::steady_clock::now();
 };
@@ -33,10 +39,8 @@ struct Backend {
 // principal may; whether it may call an operation at all is for the front end's table of routes or tools.
 class LocalModelApi final : public ModelApi {
  public:
-  using OnLimits = std::function<void(const access::LimitReport& report)>;
-  // `on_limits`: hears where the caller stands with its limits (Request::on_limits).
   LocalModelApi(Backend& backend, Loop& loop, access::Principal principal, std::string request_id = {},
-                OnLimits on_limits = {});
+                CallOptions options = {});
 
   Task<Result<json::object>> generate(json::object request, EventSink sink, CancelToken cancel) override;
   Task<Result<json::object>> embed(json::object request, EventSink sink, CancelToken cancel) override;
@@ -51,6 +55,8 @@ class LocalModelApi final : public ModelApi {
   Task<Result<json::object>> engines() override;
   Task<Result<json::object>> engine_logs(std::string name) override;
   Task<Result<json::object>> status() override;
+  Task<Result<json::object>> operate(std::string operation, json::object arguments, EventSink sink,
+                                     CancelToken cancel) override;
 
  private:
   // `model`: where the name of what answered goes, if it is wanted.
@@ -62,6 +68,7 @@ class LocalModelApi final : public ModelApi {
                                                                    bool default_too);
   Task<Result<json::object>> load(const router::CatalogueEntry& entry, std::optional<json::Duration> keep_alive,
                                   EventSink& sink, CancelToken cancel);
+  Task<Result<bool>> unload(const router::CatalogueEntry& entry, bool force);
   Task<Result<json::object>> remove(std::string name);
   Task<Result<json::object>> pull(json::object request, EventSink sink, CancelToken cancel);
   // What changes models goes into the audit trail.
@@ -71,7 +78,7 @@ class LocalModelApi final : public ModelApi {
   Loop& loop_;
   access::Principal principal_;
   std::string request_id_;  // of the request this serves; empty: each call gets its own
-  OnLimits on_limits_;
+  CallOptions options_;     // of its requests
 };
 
 // The request ids' prefix tells where a request came from.

@@ -2,11 +2,10 @@
 #include <atomic>
 #include <memory>
 
-#include "async/task_group.h"
-#include "async/watch.h"
 #include "inference/describe.h"
 #include "inference/local_model_api.h"
 #include "inference/model_rights.h"
+#include "inference/watched_work.h"
 #include "json/fields.h"
 
 namespace llm::inference {
@@ -17,11 +16,23 @@ struct PullBody {
   std::string name;
   std::string sha256;
   bool replace = false;
+  models::PullFormat format = models::PullFormat::kAuto;
+  bool pickles = false;
+  bool code = false;
+  std::string notes;
   bool stream = false;
 };
 
 }  // namespace
 }  // namespace llm::inference
+
+template <>
+struct llm::json::EnumNames<llm::models::PullFormat> {
+  static constexpr std::array<std::pair<models::PullFormat, std::string_view>, 3> values{
+      {{models::PullFormat::kAuto, "auto"},
+       {models::PullFormat::kGguf, "gguf"},
+       {models::PullFormat::kRepository, "repository"}}};
+};
 
 template <>
 struct llm::json::Fields<llm::inference::PullBody> {
@@ -37,43 +48,20 @@ struct llm::json::Fields<llm::inference::PullBody> {
          field("name", &R::name, {.description = "Name of the model. Default: made from the file's name."}),
          field("sha256", &R::sha256, {.description = "SHA-256 of the file as 64 hex digits; another file is refused."}),
          field("replace", &R::replace, {.description = "Let the name point to the new file if it has another one."}),
+         field("format", &R::format,
+               {.description = "What of a repository is fetched: one GGUF file, or every file that vLLM needs. auto: "
+                               "the repository if it has no GGUF file."}),
+         field("pickles", &R::pickles,
+               {.description = "Of a repository without safetensors also weights in Python's pickle format, which can "
+                               "run code when they are read."}),
+         field("code", &R::code, {.description = "Of a repository also its Python files."}),
+         field("notes", &R::notes, {.description = "What is to be known about this version.", .max_length = 16'384}),
          field("stream", &R::stream, {.description = "Report progress."})}};
     return t;
   }
 };
 
 namespace llm::inference {
-namespace {
-
-constexpr std::chrono::milliseconds kBetweenEvents{100};
-
-struct PullView {
-  models::Progress progress;
-  bool done = false;
-};
-
-// Shared by the caller's coroutine and the pool thread that works for it.
-struct PullState {
-  Watch<PullView> view;
-  Watch<bool> done{false};  // changes once, after `view` said so
-  std::atomic<bool> cancelled = false;
-  Result<models::Manifest> result = fail(ErrorCode::kInternal, "the pull did not run");
-};
-
-Task<void> work(Backend& backend, models::PullRequest request, std::shared_ptr<PullState> state) {
-  state->result = co_await backend.pull_waiters.run([&backend, request = std::move(request), state] {
-    return backend.pulls.pull(
-        request,
-        [&state](const models::Progress& progress) {
-          state->view.update([&](PullView& view) { view.progress = progress; });
-        },
-        state->cancelled);
-  });
-  state->view.update([](PullView& view) { view.done = true; });
-  state->done.set(true);
-}
-
-}  // namespace
 
 Task<Result<json::object>> LocalModelApi::pull_model(json::object request, EventSink sink, CancelToken cancel) {
   const std::string source(json::string_or(request, "source"));
@@ -85,7 +73,13 @@ Task<Result<json::object>> LocalModelApi::pull_model(json::object request, Event
 Task<Result<json::object>> LocalModelApi::pull(json::object request, EventSink sink, CancelToken cancel) {
   auto decoded = json::decode<PullBody>(request);
   if (!decoded) co_return fail(decoded.error());
-  models::PullRequest pull{.source = decoded->source, .name = {}, .replace = decoded->replace, .settings = {}};
+  models::PullRequest pull{.source = decoded->source,
+                           .replace = decoded->replace,
+                           .format = decoded->format,
+                           .pickles = decoded->pickles,
+                           .code = decoded->code,
+                           .creator = principal_.id,
+                           .notes = decoded->notes};
   if (!decoded->name.empty()) {
     auto name = models::parse_model_name(decoded->name);
     if (!name) co_return fail(std::move(name.error()).at("/name"));
@@ -101,35 +95,22 @@ Task<Result<json::object>> LocalModelApi::pull(json::object request, EventSink s
     if (!digest) co_return fail(std::move(digest.error()).at("/sha256"));
     pull.digest = *digest;
   }
-  const auto state = std::make_shared<PullState>();
-  TaskGroup tasks(loop_.executor());
-  tasks.spawn(work(backend_, std::move(pull), state));
-  const auto registration = cancel.on_cancel([state] { state->cancelled = true; });
-  const auto undone = state->done.get().version;
+  const auto result = std::make_shared<Result<models::Manifest>>(fail(ErrorCode::kInternal, "the pull did not run"));
   std::uint64_t counted = 0;
-  Result<void> told;  // an error: the caller wants no more
-  while (true) {
-    const auto [view, version] = state->view.get();
-    if (view.progress.bytes_done > counted && view.progress.phase == models::Phase::kDownloading) {
-      backend_.metrics.pulled(view.progress.bytes_done - counted);
-      counted = view.progress.bytes_done;
-    }
-    if (view.done) break;
-    if (sink && told) {
-      told = co_await sink(json::object{{"status", to_string(view.progress.phase)},
-                                        {"bytes_done", view.progress.bytes_done},
-                                        {"bytes_total", view.progress.bytes_total}});
-      if (!told) state->cancelled = true;
-    }
-    // Progress comes per MiB; a reader gets at most ten lines a second, and the end without delay. What changes during
-    // the pause makes the second wait return at once.
-    co_await state->done.changed(undone, {}, kBetweenEvents);
-    co_await state->view.changed(version, {}, std::nullopt);
-  }
-  co_await tasks.join();
-  if (!state->result) co_return fail(told ? state->result.error() : told.error());
+  const auto told = co_await watch_work(
+      loop_, backend_.pull_waiters, std::move(sink), std::move(cancel),
+      [this, result, pull = std::move(pull)](const models::ProgressCallback& progress,
+                                             const std::atomic<bool>& cancelled) {
+        *result = backend_.pulls.pull(pull, progress, cancelled);
+      },
+      [this, &counted](const models::Progress& now) {
+        if (now.phase != models::Phase::kDownloading || now.bytes_done <= counted) return;
+        backend_.metrics.pulled(now.bytes_done - counted);
+        counted = now.bytes_done;
+      });
+  if (!*result) co_return fail(told ? result->error() : told.error());
   backend_.catalogue.invalidate();
-  const auto& manifest = *state->result;
+  const auto& manifest = **result;
   backend_.log.info(
       "model pulled",
       {{"model", models::to_string(manifest.name)}, {"source", manifest.source}, {"bytes", manifest.size}});

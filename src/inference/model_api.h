@@ -57,6 +57,10 @@ class ModelApi {
   // -> {status, version, uptime_s, models, engines_ready, requests_in_flight, memory{total, available}, cpu{cores,
   //     threads}, gpus: […]}
   virtual Task<Result<json::object>> status() = 0;
+  // Everything else that operators do, by its name in the table of operations (inference/operations/operation.h), such
+  // as "engine.sleep". kNotFound: no such operation.
+  virtual Task<Result<json::object>> operate(std::string operation, json::object arguments, EventSink sink,
+                                             CancelToken cancel) = 0;
 };
 
 }  // namespace llm::inference

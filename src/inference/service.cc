@@ -5,24 +5,10 @@
 #include "inference/checks.h"
 #include "inference/default_model.h"
 #include "inference/flight.h"
+#include "inference/locality.h"
 #include "inference/model_rights.h"
 
 namespace llm::inference {
-namespace {
-
-// The gauge of requests at work, for as long as one is.
-class InFlight {
- public:
-  explicit InFlight(observe::ModelMetrics& metrics) : metrics_(metrics) { metrics_.request_started(); }
-  ~InFlight() { metrics_.request_ended(); }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-
- private:
-  observe::ModelMetrics& metrics_;
-};
-
-}  // namespace
 
 std::string_view to_string(Operation operation) {
   switch (operation) {
@@ -42,67 +28,86 @@ std::string_view to_string(Operation operation) {
   return "other";
 }
 
-Service::Service(ServiceSettings settings, Admission& admission, router::Catalogue& catalogue,
+Service::Service(ServiceSettings settings, Admission& admission, router::Router& router,
                  engines::Supervisor& supervisor, observe::Log& log, observe::GatewayMetrics& metrics,
-                 access::AccessControl* access)
+                 access::AccessControl* access, AnswerCache* cache)
     : settings_(settings),
       admission_(admission),
-      catalogue_(catalogue),
+      router_(router),
       supervisor_(supervisor),
       log_(log),
       metrics_(metrics),
-      access_(access) {}
+      access_(access),
+      cache_(cache) {}
 
-net::HttpClient& Service::client_of(Loop& loop) const {
-  for (const auto& [owner, client] : clients_) {
-    if (owner == &loop) return *client;
+Service::~Service() = default;
+
+void Service::add_loop(Loop& loop, net::HttpClient& client) {
+  loops_.push_back(std::make_unique<LoopState>(loop, client));
+}
+
+Service::LoopState& Service::state_of(Loop& loop) const {
+  for (const auto& state : loops_) {
+    if (&state->loop == &loop) return *state;
   }
   std::abort();  // a loop the wiring forgot
 }
 
+net::HttpClient& Service::client_of(Loop& loop) const {
+  return state_of(loop).client;
+}
+
 Task<Result<Outcome>> Service::run(Request request, Sink* sink, Loop& loop, CancelToken cancel) {
-  Flight flight(std::move(request), sink, loop, std::move(cancel), access_);
+  Flight flight(std::move(request), sink, loop, cancel, access_);
   auto result = co_await dispatch(flight);
-  const Usage& used = result ? flight.outcome.usage : flight.partial;
-  const std::string_view model = flight.entry ? std::string_view(flight.entry->spec->key) : std::string_view();
+  if (!result && flight.expired) {
+    result =
+        fail(ErrorCode::kEngineTimeout,
+             fmt::format("the answer was not there within the {} ms that this request had",
+                         std::chrono::duration_cast<std::chrono::milliseconds>(*flight.end - flight.begin).count()));
+  }
+  if (!result && flight.sent && flight.partial.completion_tokens > 0) {
+    result.error().with("completion_tokens", flight.partial.completion_tokens);
+  }
+  // What came from the cache cost the caller nothing.
+  const Usage used = flight.from_cache ? Usage{} : result ? flight.outcome.usage : flight.partial;
+  const std::string_view model = flight.entry ? std::string_view(flight.entry->name) : std::string_view();
   if (auto booked = co_await flight.booking.settle(model, used, result, loop); !booked && result) result = booked;
   settle(flight, result);
   if (!result) co_return fail(result.error());
   co_return std::move(flight.outcome);
 }
 
-Task<Result<engines::Lease>> Service::make_ready(Flight& flight) {
-  engines::Supervisor::AcquireOptions options;
-  options.keep_alive = flight.request.keep_alive;
-  options.timeout = settings_.load_timeout;
-  if (flight.sink) {
-    options.progress = [&flight](engines::LoadProgress progress) -> Task<Result<void>> {
-      co_return co_await flight.sink->on_loading(flight.entry->spec->model, progress);
-    };
+// Where the request may go, and how long it may take.
+Task<Result<void>> Service::plan_route(Flight& flight, std::string name) {
+  Request& request = flight.request;
+  const std::string_view user = json::string_or(request.body, "user");
+  const std::string caller = fmt::format("{}\n{}\n{}", request.principal.id, request.options.session, user);
+  router::RouteQuery query{.name = name,
+                           .choice = default_choice(supervisor_, name, mode_of(request.operation)),
+                           .caller = caller,
+                           .local_only = must_stay_local(request.principal, access_)};
+  auto plan = co_await router_.plan(std::move(query));
+  const std::string_view found = plan ? std::string_view(plan->steps.front()->entry->name) : std::string_view();
+  if (auto may = check_model_right(request.principal, access::Permission::kGenerate, name, found); !may) co_return may;
+  if (!plan) co_return fail(plan.error());
+  // A fallback is for who may use it, or what was asked for.
+  std::erase_if(plan->steps, [&](const auto& step) {
+    return step != plan->steps.front() &&
+           !check_model_right(request.principal, access::Permission::kGenerate, name, step->entry->name);
+  });
+  flight.plan = std::move(*plan);
+  flight.entry = flight.plan.steps.front()->entry;
+  flight.outcome.model = flight.entry->spec->model;
+  const auto timeout = request.options.timeout.count() > 0 ? request.options.timeout : flight.plan.timeout;
+  if (timeout.count() > 0) {
+    flight.end = flight.begin + timeout;
+    flight.loop.wheel().arm(flight.deadline, timeout);
   }
-  co_return co_await supervisor_.acquire(flight.entry->spec, std::move(options), flight.cancel);
-}
-
-// An engine is handed what it can take and little more: what waits here leaves at once when its client goes, and costs
-// the engine nothing.
-Task<Result<Admission::Ticket>> Service::wait_for_capacity(const Flight& flight) {
-  const std::size_t capacity = flight.lease.info().capacity;
-  if (capacity == 0) co_return Admission::Ticket();
-  const auto& spec = *flight.entry->spec;
-  Admission* queue = nullptr;
-  {
-    const std::lock_guard lock(mutex_);
-    auto& slot = queues_[spec.key];
-    if (!slot) {
-      slot = std::make_unique<Admission>(AdmissionSettings{.subject = fmt::format("model \"{}\"", spec.model),
-                                                           .max_concurrent = capacity,
-                                                           .queue_limit = settings_.engine_queue_limit,
-                                                           .queue_timeout = settings_.engine_queue_timeout});
-    }
-    queue = slot.get();
+  if (flight.plan.broken_stream == router::BrokenStream::kContinue) {
+    flight.continuation = Continuation::of(request, flight.choices, flight.several);
   }
-  queue->set_max_concurrent(capacity);
-  co_return co_await queue->enter(flight.booking.claim(), flight.cancel);
+  co_return Result<void>();
 }
 
 // Who asks for what: everything that needs no engine.
@@ -113,73 +118,34 @@ Task<Result<void>> Service::dispatch(Flight& flight) {
   if (auto within = flight.booking.check_caps(); !within) co_return within;
   flight.choices = checked->choices;
   flight.several = checked->several;
-  auto entry = co_await resolve_model(catalogue_, supervisor_, checked->model, mode_of(request.operation));
-  const std::string_view found = entry ? std::string_view((*entry)->spec->key) : std::string_view();
-  if (auto may = check_model_right(request.principal, access::Permission::kGenerate, checked->model, found); !may) {
-    co_return may;
-  }
-  if (!entry) co_return fail(entry.error());
-  flight.entry = *entry;
-  const auto& spec = *flight.entry->spec;
-  flight.outcome.model = spec.model;
-  if (auto reserved = co_await flight.booking.reserve(spec.key, flight.loop, flight.cancel); !reserved) {
+  if (auto planned = co_await plan_route(flight, checked->model); !planned) co_return planned;
+  if (auto reserved = co_await flight.booking.reserve(flight.entry->name, flight.loop, flight.stop.token());
+      !reserved) {
     co_return reserved;
   }
-  auto ticket = co_await admission_.enter(flight.booking.claim(), flight.cancel);
+  auto known = co_await answer_from_cache(flight);
+  if (!known) co_return fail(known.error());
+  if (*known) co_return Result<void>();
+  auto claim = flight.booking.claim();
+  claim.deadline = flight.end;
+  auto ticket = co_await admission_.enter(claim, flight.stop.token());
   if (!ticket) co_return fail(ticket.error());
-  auto served = co_await serve(flight);
+  send_shadows(flight);
+  auto served = co_await try_steps(flight);
   const Usage& used = served ? flight.outcome.usage : flight.partial;
   ticket->settle(used.prompt_tokens + used.completion_tokens);
+  if (served) keep_answer(flight);
   co_return served;
-}
-
-// From a place among those at work to the end of the answer.
-Task<Result<void>> Service::serve(Flight& flight) {
-  Request& request = flight.request;
-  const auto& spec = *flight.entry->spec;
-  const InFlight counted(metrics_.model(spec.key));
-  if (auto servable = router::check_servable(*flight.entry); !servable) co_return servable;
-  if (auto fits = check_mode(request.operation, spec); !fits) co_return fits;
-  auto lease = co_await make_ready(flight);
-  if (!lease) co_return fail(lease.error());
-  flight.lease = std::move(*lease);
-  const engines::EngineInfo& info = flight.lease.info();
-  if (auto able = check_abilities(request, info, spec.model); !able) co_return able;
-
-  // The engine's sum of usage over several completions is wrong unless it streams: each stream reports its own. And a
-  // llama-server that does not stream looks for a closed connection only after a second without results for anybody, so
-  // that under load it finishes what nobody waits for.
-  const bool generates = request.operation == Operation::kChat || request.operation == Operation::kCompletion;
-  flight.assemble = generates && !request.stream && (flight.several || info.is_llama_server);
-  const bool stream = generates && (request.stream || flight.assemble);
-  request.body["model"] = info.upstream_model;
-  request.body["stream"] = stream;
-  if (stream) request.body["stream_options"] = json::object{{"include_usage", true}};
-  if (!generates) request.body.erase("stream");
-  // Only its progress tells what a request has used that is cancelled before its end.
-  if (stream && info.is_llama_server && flight.booking.counts_partial() && !request.body.contains("return_progress")) {
-    request.body["return_progress"] = true;
-    flight.hide_progress = true;
-  }
-  auto turn = co_await wait_for_capacity(flight);
-  if (!turn) co_return fail(turn.error());
-  flight.booking.begin();
-  auto received = co_await exchange(flight, stream);
-  const Usage& used = received ? flight.outcome.usage : flight.partial;
-  turn->settle(used.prompt_tokens + used.completion_tokens);
-  if (!received && flight.cancel.cancelled()) co_return fail(ErrorCode::kCancelled, "the request was cancelled");
-  if (!received && flight.broken) co_return fail(co_await supervisor_.explain(flight.lease, received.error()));
-  co_return received;
 }
 
 void Service::settle(const Flight& flight, const Result<void>& result) {
   const double seconds = flight.seconds();
-  const std::string_view model = flight.entry ? std::string_view(flight.entry->spec->key) : std::string_view("unknown");
+  const std::string_view model = flight.entry ? std::string_view(flight.entry->name) : std::string_view("unknown");
   auto& metrics = metrics_.model(model);
   const std::string_view operation = to_string(flight.request.operation);
   metrics.operation(operation).finished(result ? std::nullopt : std::optional(result.error().code), seconds);
   const Usage& usage = flight.outcome.usage;
-  if (result) {
+  if (result && !flight.from_cache) {
     metrics.tokens(static_cast<std::uint64_t>(usage.prompt_tokens),
                    static_cast<std::uint64_t>(usage.completion_tokens));
     metrics.time_to_first_token(flight.first_token);
@@ -199,6 +165,8 @@ void Service::settle(const Flight& flight, const Result<void>& result) {
             {"error", result ? std::string_view() : std::string_view(result.error().message)},
             {"prompt_tokens", usage.prompt_tokens},
             {"completion_tokens", usage.completion_tokens},
+            {"attempts", flight.attempts},
+            {"cached", flight.from_cache},
             {"first_token_ms", flight.first_token * 1000},
             {"ms", seconds * 1000}});
 }

@@ -1,8 +1,10 @@
 // The way to the engine and back: what Service::exchange sends, and how the answer is read.
+#include <algorithm>
 #include <array>
 #include <fmt/format.h>
 
-#include "inference/assemble.h"
+#include "base/strings.h"
+#include "dialects/dialect.h"
 #include "inference/flight.h"
 #include "inference/stream_scan.h"
 #include "net/sse.h"
@@ -11,213 +13,240 @@ namespace llm::inference {
 namespace {
 
 constexpr std::size_t kMostErrorBytes = 1024 * 1024;
-constexpr std::chrono::milliseconds kEndPatience{1'000};
 
-std::string_view engine_path(Operation operation, bool llama_server) {
+}  // namespace
+
+dialects::Call call_of(Operation operation) {
   switch (operation) {
     case Operation::kChat:
-      return "/chat/completions";
+      return dialects::Call::kChat;
     case Operation::kCompletion:
-      return "/completions";
+      return dialects::Call::kCompletion;
     case Operation::kEmbedding:
-      return "/embeddings";
+      return dialects::Call::kEmbedding;
     case Operation::kRerank:
-      return "/rerank";
+      return dialects::Call::kRerank;
     case Operation::kTokenize:
-      return llama_server ? "/../tokenize" : "/tokenize";
+      return dialects::Call::kTokenize;
     case Operation::kDetokenize:
-      return llama_server ? "/../detokenize" : "/detokenize";
+      return dialects::Call::kDetokenize;
+  }
+  return dialects::Call::kChat;
+}
+
+namespace {
+
+// Of the engine that the gateway runs itself.
+std::string_view embedded_target(Operation operation) {
+  switch (operation) {
+    case Operation::kChat:
+      return "/v1/chat/completions";
+    case Operation::kCompletion:
+      return "/v1/completions";
+    case Operation::kEmbedding:
+      return "/v1/embeddings";
+    case Operation::kRerank:
+      return "/v1/rerank";
+    case Operation::kTokenize:
+      return "/tokenize";
+    case Operation::kDetokenize:
+      return "/detokenize";
   }
   return "/";
 }
 
-// An external base URL ends in the API's version ("…/v1"); the child has its API under /v1 and its own calls at the
-// root.
-std::string target_of(Operation operation, const engines::EngineInfo& info) {
-  const std::string_view path = engine_path(operation, info.is_llama_server);
-  if (!info.is_llama_server) return std::string(path);
-  return path.starts_with("/..") ? std::string(path.substr(3)) : "/v1" + std::string(path);
+// Keeps tenants' prompts apart in an engine's prefix cache, where their timing would tell one what another asked; tells
+// the engine nothing about who they are.
+std::string cache_salt(std::string_view project) {
+  return fmt::format("{:016x}", router::stable_hash("llm-mcp prefix cache", project));
 }
 
-// Usage, timings and finish reason of a whole answer. The document is gone at the end, so its memory comes off the
-// stack.
-Result<void> read_answer(std::string_view body, Outcome& outcome) {
+// Usage, timings and finish reason of a whole answer, which is refused where it is none: cut off, or not what was asked
+// for. The document is gone at the end, so its memory comes off the stack.
+Result<void> read_answer(Operation operation, std::string_view body, Outcome& outcome) {
   std::array<unsigned char, 8192> memory;
   boost::json::monotonic_resource resource(memory.data(), memory.size());
   const auto answer = json::parse(body, {.max_depth = 256}, &resource);
-  if (!answer || !answer->is_object()) return fail(ErrorCode::kEngineFailed, "the engine's answer is not JSON");
+  const bool generation = operation == Operation::kChat || operation == Operation::kCompletion;
+  if (!answer || (!answer->is_object() && (generation || !answer->is_array()))) {
+    return fail(ErrorCode::kEngineFailed,
+                fmt::format("the engine of model \"{}\" answered with something else than JSON", outcome.model));
+  }
+  if (!answer->is_object()) return {};
   const auto& object = answer->get_object();
   outcome.usage = usage_of(object);
   if (const auto* timings = json::find(object, "timings")) outcome.timings = *timings;
-  if (const auto* choices = json::find(object, "choices");
-      choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object()) {
-    outcome.finish_reason = json::string_or(choices->get_array()[0].get_object(), "finish_reason");
+  const auto* choices = json::find(object, "choices");
+  const bool chosen =
+      choices && choices->is_array() && !choices->get_array().empty() && choices->get_array()[0].is_object();
+  if (chosen) outcome.finish_reason = json::string_or(choices->get_array()[0].get_object(), "finish_reason");
+  if (generation && !chosen) {
+    return fail(ErrorCode::kEngineFailed,
+                fmt::format("the engine of model \"{}\" sent an answer without choices", outcome.model));
   }
   return {};
 }
 
-// Leaves what a stream has used where the end of the request finds it, by whatever way the stream ends.
-class PartialUsage {
- public:
-  PartialUsage(const StreamScan& scan, Usage& out) : scan_(scan), out_(out) {}
-  ~PartialUsage() { out_ = scan_.used(); }
-  PartialUsage(const PartialUsage&) = delete;
-  PartialUsage& operator=(const PartialUsage&) = delete;
-
- private:
-  const StreamScan& scan_;
-  Usage& out_;
-};
-
 }  // namespace
 
-Task<Result<void>> Service::exchange(Flight& flight, bool stream) {
+// How long the provider is asked to keep the model, where a request can say so. The entry's rule, not the caller's:
+// the memory is its owner's.
+std::optional<std::int64_t> keep_alive_of(const engines::EngineSpec& spec) {
+  if (!spec.external || !spec.external->keep_alive) return std::nullopt;
+  const json::Duration& keep = *spec.external->keep_alive;
+  return keep.never() ? -1 : keep.ms / 1000;
+}
+
+// What goes to the engine.
+struct Service::Upstream {
+  net::Endpoint endpoint;
+  std::string target;
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+Result<Service::Upstream> Service::make_upstream(Flight& flight, Attempt& attempt, bool stream) {
   const Request& request = flight.request;
-  const engines::EngineInfo& info = flight.lease.info();
-  const std::string body = json::write(request.body);
-  const std::string target = target_of(request.operation, info);
-  const std::string authorization = info.api_key.empty() ? std::string() : "Bearer " + info.api_key;
-  net::ClientRequest upstream{.method = "POST",
-                              .target = target,
-                              .content_type = "application/json",
-                              .body = body,
-                              .head_timeout = info.request_timeout};
-  if (!authorization.empty()) upstream.headers.emplace_back("Authorization", authorization);
-  upstream.headers.emplace_back("X-Request-Id", request.request_id);
+  const engines::EngineInfo& info = attempt.lease.info();
+  const bool embedded = info.is_llama_server && !info.external;
+  Upstream out{.endpoint = info.endpoint, .target = {}, .body = {}, .headers = {}};
+  const bool continued = flight.sent && flight.continuation;
+  const bool generation = request.operation == Operation::kChat || request.operation == Operation::kCompletion;
+  // Later attempts want the request as it came, so only the members that are ours to set are touched.
+  json::object& body = flight.request.body;
+  const std::string& adapter = attempt.replica.entry->spec->adapter;
+  body["model"] = adapter.empty() ? info.upstream_model : adapter;
+  if (generation) {
+    body["stream"] = stream;
+  } else {
+    body.erase("stream");
+  }
+  if (stream) {
+    body["stream_options"] = json::object{{"include_usage", true}};
+  } else {
+    body.erase("stream_options");
+  }
+  // Only its progress tells what a request has used that is cancelled before its end.
+  const bool progress_is_ours = flight.asks_progress;
+  if (stream && info.is_llama_server && flight.booking.counts_partial() &&
+      (progress_is_ours || !body.contains("return_progress"))) {
+    body["return_progress"] = true;
+    flight.asks_progress = true;
+    attempt.hide_progress = true;
+  } else if (progress_is_ours) {
+    body.erase("return_progress");
+    flight.asks_progress = false;
+  }
+  if (embedded) {
+    out.target = embedded_target(request.operation);
+    out.body = json::write(continued ? flight.continuation->body(body, info.kind, info.is_llama_server) : body);
+    if (!info.api_key.empty()) out.headers.emplace_back("Authorization", "Bearer " + info.api_key);
+  } else {
+    // Copied only if somebody else may want it after this engine.
+    const bool last = flight.plan.steps.size() == 1 && flight.plan.steps.front()->replicas.size() == 1;
+    json::object sent = continued ? flight.continuation->body(body, info.kind, info.is_llama_server)
+                        : last    ? std::move(body)
+                                  : body;
+    const std::string salt = info.kind == dialects::ProviderKind::kVllm ? cache_salt(request.principal.project()) : "";
+    auto outgoing = dialects::dialect_of(info.kind).request(
+        call_of(request.operation), std::move(sent),
+        {.api_key = info.api_key, .cache_salt = salt, .keep_alive_s = keep_alive_of(*attempt.replica.spec)});
+    if (!outgoing) return fail(outgoing.error());
+    out.target = std::move(outgoing->path);
+    if (out.target.starts_with("//")) {
+      out.target.erase(0, 1);
+      out.endpoint.base_path.clear();
+    }
+    out.headers = std::move(outgoing->headers);
+    out.body = json::write(outgoing->body);
+  }
+  out.headers.emplace_back("X-Request-Id", request.request_id);
+  // A gateway behind this one knows how long the answer is of use.
+  if (flight.end) {
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(*flight.end - std::chrono::steady_clock::now());
+    out.headers.emplace_back("X-LLM-Timeout-Ms", std::to_string(std::max<std::int64_t>(1, left.count())));
+  }
   // A connection kept alive would hold one of its threads; a new one costs microseconds on a Unix socket.
-  if (info.is_llama_server && !info.external) upstream.headers.emplace_back("Connection", "close");
-  if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", body}});
-  const auto follow = flight.cancel.on_cancel([&flight] { flight.give_up.cancel(); });
+  if (embedded) out.headers.emplace_back("Connection", "close");
+  return out;
+}
+
+void Service::tell_who_serves(const Flight& flight, const Attempt& attempt) {
+  if (!flight.request.options.on_served) return;
+  flight.request.options.on_served({.model = attempt.replica.entry->spec->model,
+                                    .version = attempt.replica.entry->version,
+                                    .engine = attempt.replica.spec->key,
+                                    .leaves_machine = attempt.replica.leaves_machine,
+                                    .cache = flight.cache_key.empty() ? std::string_view() : std::string_view("miss"),
+                                    .attempt = flight.attempts});
+}
+
+void Service::arm_first_token(Flight& flight, Attempt& attempt) {
+  const auto most = flight.plan.first_token_timeout.value_or(attempt.lease.info().first_token_timeout);
+  if (most.count() <= 0) return;
+  const auto left =
+      most - std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - attempt.begin);
+  flight.loop.wheel().arm(attempt.pace, left);
+}
+
+Task<Result<void>> Service::exchange(Flight& flight, Attempt& attempt, bool stream) {
+  const Request& request = flight.request;
+  const engines::EngineInfo& info = attempt.lease.info();
+  auto made = make_upstream(flight, attempt, stream);
+  if (!made) {
+    attempt.engine_fault = false;
+    co_return fail(made.error());
+  }
+  Upstream& out = *made;
+  const auto stall = flight.plan.stall_timeout.value_or(info.stall_timeout);
+  net::ClientRequest upstream{.method = "POST",
+                              .target = out.target,
+                              .content_type = "application/json",
+                              .body = out.body,
+                              .head_timeout = info.request_timeout};
+  if (!stream) upstream.stall_timeout = stall;
+  for (const auto& [name, value] : out.headers) upstream.headers.emplace_back(name, value);
+  if (settings_.log_prompts) log_.info("prompt", {{"request_id", request.request_id}, {"body", out.body}});
   // What goes wrong with the connection is for the supervisor to explain; an answer speaks for itself.
-  flight.broken = true;
-  auto response = co_await client_of(flight.loop).send(info.endpoint, std::move(upstream), flight.give_up.token());
+  attempt.broken = true;
+  if (stream) arm_first_token(flight, attempt);
+  // Whatever comes of it, the request has left the machine.
+  if (attempt.replica.leaves_machine) tell_who_serves(flight, attempt);
+  auto response = co_await client_of(flight.loop).send(out.endpoint, std::move(upstream), attempt.give_up.token());
   if (!response) co_return fail(response.error());
+  std::string().swap(out.body);  // long prompts would stay as long as the answer takes
   if (response->status() != 200) {
     auto text = co_await response->read_all(kMostErrorBytes);
     if (!text) co_return fail(text.error());
-    flight.broken = false;
-    co_return fail(engine_error(response->status(), *text, flight.entry->spec->model));
+    attempt.broken = false;
+    attempt.engine_fault = response->status() >= 500 || response->status() == 429;
+    const std::string& model = attempt.replica.spec->model;
+    auto own = dialects::dialect_of(info.kind).error(response->status(), *text);
+    Error error = own ? std::move(*own) : engine_error(response->status(), *text, model);
+    if (const auto wait = response->headers().get("retry-after"); wait && error.retry_after_s == 0) {
+      if (const auto seconds = parse_number<int>(*wait); seconds && *seconds > 0) error.retry_after_s = *seconds;
+    }
+    co_return fail(std::move(error));
   }
-  if (stream) co_return co_await receive_stream(flight, *response);
-  co_return co_await receive_whole(flight, *response);
+  tell_who_serves(flight, attempt);
+  if (stream) co_return co_await receive_stream(flight, attempt, *response);
+  co_return co_await receive_whole(flight, attempt, *response);
 }
 
-Task<Result<void>> Service::receive_whole(Flight& flight, net::ClientResponse& response) {
+Task<Result<void>> Service::receive_whole(Flight& flight, Attempt& attempt, net::ClientResponse& response) {
   auto body = co_await response.read_all();
   if (!body) co_return fail(body.error());
-  flight.broken = false;
+  attempt.broken = false;
   flight.first_token = flight.seconds();
-  const auto first = body->find_first_not_of(" \t\r\n");
-  if (first == std::string::npos || ((*body)[first] != '{' && (*body)[first] != '[')) {
-    co_return fail(
-        ErrorCode::kEngineFailed,
-        fmt::format("the engine of model \"{}\" answered with something else than JSON", flight.outcome.model));
-  }
-  // Only the tail of the answer is of interest here, and answers without usage (tokenize) need no parsing at all.
-  if (body->find("\"usage\"") != std::string::npos) {
-    if (auto read = read_answer(*body, flight.outcome); !read) co_return read;
-  }
+  attempt.pick.first_token(attempt.seconds());
+  auto translated =
+      dialects::dialect_of(attempt.lease.info().kind).answer(call_of(flight.request.operation), std::move(*body));
+  if (!translated) co_return fail(translated.error());
+  body = std::move(*translated);
+  if (auto read = read_answer(flight.request.operation, *body, attempt.outcome); !read) co_return read;
   flight.booking.add_answer(*body);
-  flight.outcome.body = std::move(*body);
-  co_return Result<void>();
-}
-
-Task<Result<void>> Service::receive_stream(Flight& flight, net::ClientResponse& response) {
-  net::SseParser parser({.max_event_bytes = 16 * 1024 * 1024});
-  StreamScan scan(flight.request.operation, flight.choices, flight.several, flight.request.usage_wanted,
-                  flight.entry->spec->model, flight.hide_progress);
-  // However this ends, what was used until then is known.
-  const PartialUsage counted(scan, flight.partial);
-  Assembler assembler(flight.request.operation == Operation::kChat);
-  std::vector<std::string_view> payloads;
-  std::vector<std::pair<std::size_t, std::size_t>> spans;  // of the payloads that lie in `copies`
-  std::string copies;
-  bool done = false;
-  Result<void> failure;
-  while (!done) {
-    flight.broken = true;
-    auto bytes = co_await response.read();
-    if (!bytes) co_return fail(bytes.error());
-    if (bytes->empty()) {
-      // Whole by its framing; some engines send no [DONE].
-      if (!scan.finish_reason().empty()) break;
-      co_return fail(ErrorCode::kEngineFailed, "the engine ended its answer without finishing it");
-    }
-    flight.broken = false;  // what fails below is no matter of the connection
-    // Events end inside this loop, so what they point to (the chunk, the parser's own copy) is handed on at once.
-    copies.clear();
-    payloads.clear();
-    spans.clear();
-    const auto chunk = *bytes;
-    const auto fed = parser.feed(chunk, [&](const net::SseEvent& event) {
-      if (done || !failure) return;  // nothing counts after the end
-      std::string_view payload = event.data;
-      switch (scan.look(payload)) {
-        case StreamScan::Verdict::kDone:
-          done = true;
-          return;
-        case StreamScan::Verdict::kError:
-          failure = fail(scan.error());
-          return;
-        case StreamScan::Verdict::kDrop:
-          return;
-        case StreamScan::Verdict::kReplace:
-          payload = scan.replacement();
-          break;
-        case StreamScan::Verdict::kForward:
-          break;
-      }
-      const bool in_chunk =
-          payload.data() >= chunk.data() && payload.data() + payload.size() <= chunk.data() + chunk.size();
-      if (in_chunk) {
-        payloads.push_back(payload);
-        spans.emplace_back(std::string::npos, 0);
-      } else {
-        spans.emplace_back(copies.size(), payload.size());
-        copies.append(payload);
-        payloads.emplace_back();
-      }
-    });
-    if (!fed) co_return fail(ErrorCode::kEngineFailed, "the engine's stream is malformed: " + fed.error().message);
-    for (std::size_t i = 0; i < payloads.size(); ++i) {
-      if (spans[i].first != std::string::npos)
-        payloads[i] = std::string_view(copies).substr(spans[i].first, spans[i].second);
-    }
-    if (flight.booking.keeps_answer()) {
-      for (const auto payload : payloads) flight.booking.add_answer(payload);
-    }
-    if (flight.first_token == 0 && scan.saw_text()) flight.first_token = flight.seconds();
-    if (flight.assemble) {
-      for (const auto payload : payloads) {
-        if (auto added = assembler.add(payload); !added) co_return added;
-      }
-    } else if (!payloads.empty() && flight.sink) {
-      if (auto taken = co_await flight.sink->on_events(payloads); !taken) co_return taken;
-    }
-    if (!failure) co_return failure;
-  }
-  // The end of the body frees the connection for the next request. It comes with the last event or right after it; an
-  // engine that lets us wait for it loses the connection instead.
-  Deadline patience([&flight] { flight.give_up.cancel(); });
-  flight.loop.wheel().arm(patience, kEndPatience);
-  if (done) (void)co_await response.read();
-  patience.clear();
-  flight.outcome.usage = scan.usage();
-  flight.outcome.finish_reason = scan.finish_reason();
-  flight.outcome.timings = scan.timings();
-  if (flight.assemble) {
-    json::object answer = std::move(assembler).finish();
-    const Usage& usage = flight.outcome.usage;
-    answer["usage"] = json::object{{"prompt_tokens", usage.prompt_tokens},
-                                   {"completion_tokens", usage.completion_tokens},
-                                   {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
-                                   {"prompt_tokens_details", json::object{{"cached_tokens", usage.cached_tokens}}}};
-    if (!flight.outcome.timings.is_null()) answer["timings"] = flight.outcome.timings;
-    flight.outcome.body = json::write(answer);
-  } else if (const auto last = scan.final_usage(); last && flight.sink) {
-    const std::string_view payload = *last;
-    co_return co_await flight.sink->on_events({&payload, 1});
-  }
+  attempt.outcome.body = std::move(*body);
   co_return Result<void>();
 }
 

@@ -93,6 +93,21 @@ TEST(ServiceStream, AnEndWithoutDoneCountsWhenTheAnswerHadEnded) {
   t.run(body());
 }
 
+// The client has it all, and an error behind an answer's end would be a second end.
+TEST(ServiceStream, ABreakBehindTheEndIsNoError) {
+  ServiceUnderTest t;
+  auto body = [&]() -> Task<void> {
+    t.upstream.script = t.upstream.stream({sse(kRole) + sse(kText) + sse(kEnd)}, false);
+    KeepingSink sink;
+    EXPECT_TRUE(co_await t.ask(t.chat(R"({"model":"m","messages":[{"role":"user"}]})", true), &sink));
+    EXPECT_THAT(sink.payloads, ElementsAre(kRole, kText, kEnd));
+    // Of two completions the other one may be missing.
+    const auto outcome = co_await t.ask(t.chat(R"({"model":"m","messages":[{"role":"user"}],"n":2})", true), &sink);
+    EXPECT_EQ(outcome.error().code, ErrorCode::kEngineFailed);
+  };
+  t.run(body());
+}
+
 TEST(ServiceStream, AnEngineThatDoesNotHangUpIsNotWaitedFor) {
   ServiceUnderTest t;
   t.upstream.script = t.upstream.stall(whole());

@@ -42,13 +42,13 @@ TEST(Service, ForwardsWhatItDoesNotKnow) {
 
 TEST(Service, EveryOperationHasItsPath) {
   ServiceUnderTest t;
-  t.upstream.script = t.upstream.answer(200, R"({"data":[]})");
+  t.upstream.script = t.upstream.answer(200, R"({"data":[],"choices":[{}]})");
   auto body = [&]() -> Task<void> {
     for (const auto& [operation, text, target] : std::vector<std::tuple<Operation, std::string, std::string>>{
              {Operation::kCompletion, R"({"model":"m","prompt":"a"})", "/v1/completions"},
              {Operation::kEmbedding, R"({"model":"m","input":"a","stream":true})", "/v1/embeddings"},
              {Operation::kRerank, R"({"model":"m","query":"a","documents":[]})", "/v1/rerank"},
-             {Operation::kTokenize, R"({"model":"m","content":"a"})", "/v1/tokenize"}}) {
+             {Operation::kTokenize, R"({"model":"m","content":"a"})", "/tokenize"}}) {
       auto request = t.chat(text);
       request.operation = operation;
       EXPECT_TRUE(co_await t.ask(std::move(request)));
@@ -90,21 +90,21 @@ TEST(Service, TranslatesWhatEnginesSayIsWrong) {
       {504, "late", ErrorCode::kEngineTimeout, "late"},
       {500, std::string("\xff\xfe\x00", 3), ErrorCode::kEngineFailed, "no text"},
       {200, "<html>", ErrorCode::kEngineFailed, "something else than JSON"},
-      {200, R"({"usage":)", ErrorCode::kEngineFailed, "not JSON"},
+      {200, R"({"usage":)", ErrorCode::kEngineFailed, "something else than JSON"},
   };
-  ServiceUnderTest t;
-  auto body = [&]() -> Task<void> {
-    for (const auto& row : rows) {
-      t.upstream.script = t.upstream.answer(row.status, row.body);
+  for (const auto& row : rows) {
+    ServiceUnderTest t;  // each its own: what fails several times in a row gets no more requests
+    t.upstream.script = t.upstream.answer(row.status, row.body);
+    auto body = [&]() -> Task<void> {
       const auto outcome = co_await t.ask(t.chat());
       EXPECT_FALSE(outcome);
-      if (outcome) continue;
+      if (outcome) co_return;
       EXPECT_EQ(describe(outcome.error().code).name, describe(row.code).name) << row.status << row.body;
       EXPECT_THAT(outcome.error().message, HasSubstr(row.says));
       EXPECT_THAT(outcome.error().message, Not(HasSubstr("sk-secret")));
-    }
-  };
-  t.run(body());
+    };
+    t.run(body());
+  }
 }
 
 TEST(Service, WrongRequestsNeverReachAnEngine) {
@@ -115,6 +115,21 @@ TEST(Service, WrongRequestsNeverReachAnEngine) {
     EXPECT_TRUE(t.upstream.seen.empty());
   };
   t.run(body());
+}
+
+TEST(Service, WhatIsNoAnswerIsTheEnginesFailure) {
+  const std::string whole(kAnswer);
+  for (const auto& text : {whole.substr(0, whole.size() / 2), "[" + whole + "]", std::string("<html>"), std::string(),
+                           std::string(R"({"choices":[]})"), std::string(R"({"usage":{}})")}) {
+    ServiceUnderTest t;  // each with a breaker of its own
+    t.upstream.script = t.upstream.answer(200, text);
+    auto body = [&]() -> Task<void> {
+      const auto outcome = co_await t.ask(t.chat(R"({"model":"m","messages":[{"role":"user"}]})"));
+      EXPECT_FALSE(outcome) << text;
+      if (!outcome) EXPECT_EQ(outcome.error().code, ErrorCode::kEngineFailed) << text;
+    };
+    t.run(body());
+  }
 }
 
 TEST(Service, AnUnreachableEngineIsUnavailable) {

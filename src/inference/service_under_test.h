@@ -97,6 +97,10 @@ class ScriptedUpstream {
       co_await exchange.respond(health_status, "application/json", "{}");
       co_return;
     }
+    if (exchange.method() == "GET") {  // a look at what it is
+      co_await exchange.respond(404, "application/json", "{}");
+      co_return;
+    }
     (void)co_await exchange.read_body();
     auto body = json::parse(exchange.body());
     seen.push_back({std::string(exchange.target()), std::string(exchange.headers().get("authorization").value_or("")),
@@ -150,6 +154,10 @@ class ServiceUnderTest {
     ServiceSettings service;
     AdmissionSettings admission;
     std::string api_key;
+    router::RoutingSettings routing = {};
+    AnswerCacheSettings cache = {};
+    std::size_t replicas = 0;  // further upstreams, r0, r1, …, each serving "x" (as "r0/x", …)
+    std::function<void(engines::ProviderSettings&)> change_replica = {};
   };
 
   ServiceUnderTest() : ServiceUnderTest(Options{}) {}
@@ -167,8 +175,10 @@ class ServiceUnderTest {
             loop, {.restart_backoff = std::chrono::milliseconds(1)},
             [this](const engines::EngineSpec& spec) { return engines::make_external_engine(client, spec); }, log.log(),
             metrics),
+        router(catalogue, options.routing),
+        cache(options.cache, metrics),
         admission(options.admission),
-        service(options.service, admission, catalogue, supervisor, log.log(), metrics),
+        service(options.service, admission, router, supervisor, log.log(), metrics, nullptr, &cache),
         backend{.service = service,
                 .catalogue = catalogue,
                 .supervisor = supervisor,
@@ -177,8 +187,13 @@ class ServiceUnderTest {
                 .files = pool,
                 .pull_waiters = waiters,
                 .log = log.log(),
-                .metrics = metrics} {
+                .metrics = metrics,
+                .router = &router,
+                .cache = &cache} {
     service.add_loop(loop, client);
+    for (std::size_t i = 0; i < options.replicas; ++i) {
+      replicas.push_back(std::make_unique<ScriptedUpstream>(loop, replica_socket(i)));
+    }
   }
   ~ServiceUnderTest() {
     std::error_code ignored;
@@ -209,6 +224,7 @@ class ServiceUnderTest {
   observe::GatewayMetrics metrics;
   std::filesystem::path dir;
   ScriptedUpstream upstream;
+  std::vector<std::unique_ptr<ScriptedUpstream>> replicas;
   net::HttpClient client;
   std::unique_ptr<models::ModelStore> store;
   BlockingPool pool;
@@ -216,27 +232,38 @@ class ServiceUnderTest {
   models::PullJobs pulls;
   router::Catalogue catalogue;
   engines::Supervisor supervisor;
+  router::Router router;
+  AnswerCache cache;
   Admission admission;
   Service service;
   Backend backend;
 
  private:
+  std::string replica_socket(std::size_t number) const { return (dir / ("r" + std::to_string(number))).string(); }
   static std::filesystem::path make_dir() {
     std::string pattern = (std::filesystem::temp_directory_path() / "llm-service-XXXXXX").string();
     return ::mkdtemp(pattern.data());
   }
   router::CatalogueSettings catalogue_settings(const Options& options) const {
-    engines::ExternalSettings external;
+    engines::ProviderSettings external;
     external.base_url = "unix:" + (dir / "up.sock").string() + ":/v1";
     external.api_key = options.api_key;
     external.models = {"m"};
     router::CatalogueSettings settings;
     settings.external.emplace("up", external);
+    for (std::size_t i = 0; i < options.replicas; ++i) {
+      engines::ProviderSettings replica;
+      replica.base_url = "unix:" + replica_socket(i) + ":/v1";
+      if (options.change_replica) options.change_replica(replica);
+      settings.external.emplace("r" + std::to_string(i), replica);
+    }
     return settings;
   }
   Task<void> run_and_stop(Task<void> task) {
     co_await std::move(task);
+    co_await service.stop_shadows(loop);
     co_await upstream.stop();
+    for (auto& replica : replicas) co_await replica->stop();
     co_await supervisor.stop();
   }
 };

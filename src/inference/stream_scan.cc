@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/strings.h"
+#include "dialects/http_status.h"
 
 namespace llm::inference {
 namespace {
@@ -52,28 +53,6 @@ std::string_view excerpt(std::string_view text) {
   return valid_utf8(text) ? text : std::string_view("(bytes that are no text)");
 }
 
-ErrorCode code_for_status(int status) {
-  switch (status) {
-    case 400:
-    case 422:
-      return ErrorCode::kInvalidArgument;
-    case 404:
-      return ErrorCode::kNotFound;
-    case 413:
-      return ErrorCode::kPayloadTooLarge;
-    case 429:
-      return ErrorCode::kRateLimited;
-    case 501:
-      return ErrorCode::kUnsupported;
-    case 503:
-      return ErrorCode::kOverloaded;
-    case 504:
-      return ErrorCode::kEngineTimeout;
-    default:
-      return ErrorCode::kEngineFailed;
-  }
-}
-
 }  // namespace
 
 Usage usage_of(const json::object& answer) {
@@ -114,7 +93,7 @@ Error engine_error(int status, std::string_view body, std::string_view model) {
   // vLLM and others say it in words.
   const bool too_long = status == 400 && (message.find("maximum context length") != std::string_view::npos ||
                                           message.find("context size") != std::string_view::npos);
-  ErrorCode code = too_long ? ErrorCode::kContextLengthExceeded : code_for_status(status);
+  ErrorCode code = too_long ? ErrorCode::kContextLengthExceeded : dialects::code_of_status(status);
   if (message.empty()) message = body.empty() ? "it gave no reason" : excerpt(body);
   if (status == 401 || status == 403) {
     return {ErrorCode::kEngineFailed, fmt::format("the engine of \"{}\" refused the gateway's key", model), {}, {}, 0};
@@ -163,6 +142,15 @@ StreamScan::Verdict StreamScan::look(std::string_view payload) {
   if (payload == "[DONE]") return Verdict::kDone;
   // llama-server begins the stream of several prompts with "null".
   if (payload.empty() || payload == "null") return Verdict::kDrop;
+  // To parse every event would cost more than all else; one that was cut off does not end like an object.
+  if (payload.front() != '{' || payload.back() != '}') {
+    error_ = {ErrorCode::kEngineFailed,
+              fmt::format("the engine of model \"{}\" sent an event that is no JSON object", model_),
+              {},
+              {},
+              0};
+    return Verdict::kError;
+  }
   if (is_error(payload)) return Verdict::kError;
   if (hide_progress_ && look_at_progress(payload)) return Verdict::kDrop;
   find_finish_reason(payload);

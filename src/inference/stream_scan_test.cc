@@ -22,11 +22,20 @@ TEST(StreamScan, OrdinaryEventsPass) {
   EXPECT_EQ(scan.finish_reason(), "tool_calls");
   EXPECT_EQ(scan.look(R"({"choices":[{"delta":{},"finish_reason":"stop"}]})"), Verdict::kForward);
   EXPECT_EQ(scan.finish_reason(), "tool_calls") << "the first one counts";
-  EXPECT_EQ(scan.look("not JSON at all"), Verdict::kForward);
   EXPECT_EQ(scan.look("null"), Verdict::kDrop);
   EXPECT_EQ(scan.look(""), Verdict::kDrop);
   EXPECT_EQ(scan.look("[DONE]"), Verdict::kDone);
   EXPECT_FALSE(scan.final_usage());
+}
+
+// A client could not read them, and an engine that sends them is not well.
+TEST(StreamScan, EventsThatAreNoObjectsAreErrors) {
+  for (const std::string_view payload : {"not JSON at all", "[1,2,3]", R"({"choices":[{"delta":{"cont)", "7"}) {
+    auto scan = chat();
+    EXPECT_EQ(scan.look(payload), Verdict::kError) << payload;
+    EXPECT_EQ(scan.error().code, ErrorCode::kEngineFailed);
+    EXPECT_THAT(scan.error().message, HasSubstr("\"m\""));
+  }
 }
 
 // The words the scan looks for, where they mean nothing.

@@ -103,7 +103,8 @@ Result<void> PartialFile::open() {
   }
   size_ = static_cast<std::uint64_t>(opened.st_size);
   read_notes();
-  if (size_ > 0 && (size_ < kMagic.size() || !resumable() || (total_ && size_ > *total_))) return start_over();
+  if (size_ > 0 && ((plan_.gguf && size_ < kMagic.size()) || !resumable() || (total_ && size_ > *total_)))
+    return start_over();
   return {};
 }
 
@@ -212,7 +213,7 @@ Result<void> PartialFile::start(const HttpHead& head) {
 
 Result<void> PartialFile::data(std::span<const std::byte> bytes) {
   if (complete()) return {};  // the body of a 416
-  if (size_ < kMagic.size()) {
+  if (plan_.gguf && size_ < kMagic.size()) {
     head_.append(reinterpret_cast<const char*>(bytes.data()), std::min(bytes.size(), kMagic.size() - head_.size()));
     if (!kMagic.starts_with(head_)) {
       return fail(ErrorCode::kMalformed, fmt::format("{} is not a GGUF file{}; check the address", plan_.file_name,

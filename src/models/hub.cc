@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "base/wildcard.h"
 #include "json/json.h"
 #include "models/http_get.h"
 #include "models/name.h"
@@ -111,7 +112,31 @@ bool is_commit(std::string_view text) {
          std::ranges::all_of(text, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
-HttpGet request_for(const PullSettings& settings, std::string url) {
+// What the model card says: a licence without a word of the hub's own is called "other" and says its name beside it.
+std::string license_of(const json::object& card) {
+  constexpr std::size_t kLongest = 256;
+  std::string license(json::string_or(card, "license"));
+  if (license == "other" && !json::string_or(card, "license_name").empty())
+    license = json::string_or(card, "license_name");
+  const auto link = json::string_or(card, "license_link");
+  if (!link.empty() && json::string_or(card, "license") == "other") license += fmt::format(" ({})", link);
+  return license.size() <= kLongest && valid_utf8(license) ? license : std::string();
+}
+
+// The page of a repository from an address of its API or one of its files; else the hub's own.
+std::string page_of(std::string_view url) {
+  const std::string origin = origin_of(url);
+  const auto path_at = url.find('/', url.find("://") + 3);
+  std::string_view path = path_at == std::string_view::npos ? std::string_view() : url.substr(path_at + 1);
+  if (path.starts_with("api/models/")) path.remove_prefix(11);
+  const auto parts = split(path, '/');
+  if (parts.size() < 3 || (parts[2] != "resolve" && parts[2] != "revision" && parts[2] != "tree")) return origin;
+  return fmt::format("{}/{}/{}", origin, parts[0], parts[1]);
+}
+
+}  // namespace
+
+HttpGet hub_request(const PullSettings& settings, std::string url) {
   HttpGet request;
   // The token belongs to the hub: an address elsewhere never sees it.
   if (origin_of(url) == origin_of(settings.hub_endpoint)) request.bearer_token = settings.hub_token;
@@ -121,15 +146,15 @@ HttpGet request_for(const PullSettings& settings, std::string url) {
   return request;
 }
 
-Result<HubListing> fetch_listing(const PullSettings& settings, const HubSource& source,
-                                 const std::atomic<bool>& cancelled) {
+Result<HubListing> fetch_hub_listing(const PullSettings& settings, const HubSource& source,
+                                     const std::atomic<bool>& cancelled) {
   const std::string repo = source.owner + "/" + source.repo;
   // A revision is one path segment here: "refs/pr/1" needs its slashes encoded.
   std::string revision;
   for (const auto part : split(source.revision, '/')) {
     revision += (revision.empty() ? "" : "%2F") + encode_path(part);
   }
-  auto request = request_for(
+  auto request = hub_request(
       settings, fmt::format("{}/api/models/{}/revision/{}?blobs=true", settings.hub_endpoint, repo, revision));
   const auto answer = http_get_text(request, kMaxListingBytes, cancelled);
   if (!answer) return fail(answer.error());
@@ -141,34 +166,55 @@ Result<HubListing> fetch_listing(const PullSettings& settings, const HubSource& 
   return listing;
 }
 
-Result<DownloadPlan> plan_hub(const PullSettings& settings, const HubSource& source,
-                              const std::atomic<bool>& cancelled) {
-  const auto listing = fetch_listing(settings, source, cancelled);
-  if (!listing) return fail(listing.error());
+DownloadPlan plan_repository_file(const PullSettings& settings, const HubSource& source, std::string_view commit,
+                                  const HubFile& file) {
   const std::string repo = source.owner + "/" + source.repo;
-  auto file = choose_hub_file(*listing, source.selector, repo);
-  if (!file) return fail(std::move(file.error()));
-  // The commit instead of the branch: what is fetched now and what a resumed pull fetches tomorrow are the same file.
-  const std::string revision = listing->commit.empty() ? source.revision : listing->commit;
   DownloadPlan plan;
   plan.url =
-      fmt::format("{}/{}/resolve/{}/{}", settings.hub_endpoint, repo, encode_path(revision), encode_path(file->path));
+      fmt::format("{}/{}/resolve/{}/{}", settings.hub_endpoint, repo, encode_path(commit), encode_path(file.path));
   plan.token = settings.hub_token;
-  plan.label = fmt::format("hf:{}:{}@{}", repo, file->path, revision);
-  plan.file_name = file->path;
+  plan.label = fmt::format("hf:{}:{}@{}", repo, file.path, commit);
+  plan.file_name = file.path;
+  plan.revision = commit;
+  plan.size = file.size > 0 ? std::optional(file.size) : std::nullopt;
+  plan.digest = file.digest;
+  plan.gguf = false;
+  return plan;
+}
+
+Result<DownloadPlan> plan_hub_file(const PullSettings& settings, const HubSource& source, const HubListing& listing) {
+  auto file = choose_hub_file(listing, source.selector, source.owner + "/" + source.repo);
+  if (!file) return fail(std::move(file.error()));
+  // The commit instead of the branch: what is fetched now and what a resumed pull fetches tomorrow are the same file.
+  DownloadPlan plan =
+      plan_repository_file(settings, source, listing.commit.empty() ? source.revision : listing.commit, *file);
+  plan.gguf = true;
+  plan.revision = listing.commit;
   plan.suggested_name = suggest_name(source.repo);
   for (const std::string_view suffix : {"-gguf", ".gguf", "_gguf"}) {
     if (plan.suggested_name.size() > suffix.size() && plan.suggested_name.ends_with(suffix)) {
       plan.suggested_name.resize(plan.suggested_name.size() - suffix.size());
     }
   }
-  plan.license = listing->license;
-  plan.size = file->size > 0 ? std::optional(file->size) : std::nullopt;
-  plan.digest = file->digest;
+  plan.license = listing.license;
   return plan;
 }
 
-}  // namespace
+Result<void> check_allowed(const PullSettings& settings, const PullSource& source) {
+  if (settings.allowed_sources.empty()) return {};
+  std::vector<std::string> texts{to_string(source)};
+  if (const auto* hub = std::get_if<HubSource>(&source))
+    texts.push_back(fmt::format("hf:{}/{}", hub->owner, hub->repo));
+  for (const auto& pattern : settings.allowed_sources) {
+    for (const auto& text : texts) {
+      if (wildcard_matches(pattern, text)) return {};
+    }
+  }
+  return fail(ErrorCode::kPermissionDenied,
+              fmt::format("{} is not among the sources that models.allowed_sources lets in ({}); ask whoever keeps the "
+                          "configuration",
+                          texts.back(), fmt::join(settings.allowed_sources, ", ")));
+}
 
 Result<HubListing> parse_hub_listing(std::string_view text) {
   const auto document = json::parse(text);
@@ -179,8 +225,7 @@ Result<HubListing> parse_hub_listing(std::string_view text) {
   HubListing listing;
   if (const auto commit = json::string_or(root, "sha"); is_commit(commit)) listing.commit = commit;
   if (const json::value* card = json::find(root, "cardData"); card != nullptr && card->is_object()) {
-    const auto license = json::string_or(card->get_object(), "license");
-    if (license.size() <= 256) listing.license = license;
+    listing.license = license_of(card->get_object());
   }
   const json::value* siblings = json::find(root, "siblings");
   if (siblings == nullptr || !siblings->is_array()) {
@@ -225,23 +270,23 @@ Result<HubFile> choose_hub_file(const HubListing& listing, std::string_view sele
               fmt::format("{} has no file that fits `{}`; it has: {}", repo, selector, listed(models)));
 }
 
-Result<DownloadPlan> plan_download(const PullSettings& settings, const PullSource& source,
-                                   const std::atomic<bool>& cancelled) {
+DownloadPlan plan_url_file(const PullSettings& settings, const UrlSource& source) {
+  DownloadPlan plan;
+  plan.url = source.url;
+  plan.token = hub_request(settings, source.url).bearer_token;
+  plan.label = to_string(PullSource(source));
+  plan.file_name = base_name(plan.label);
+  plan.suggested_name = suggest_name(plan.file_name);
+  plan.digest = source.digest;
+  return plan;
+}
+
+Result<PullSettings> checked_settings(PullSettings settings) {
   if (auto ok = check_url(settings.hub_endpoint); !ok) {
     return fail(ErrorCode::kInvalidArgument, fmt::format("hub endpoint: {}", ok.error().message));
   }
-  PullSettings trimmed = settings;
-  while (trimmed.hub_endpoint.ends_with('/')) trimmed.hub_endpoint.pop_back();
-  if (const auto* hub = std::get_if<HubSource>(&source)) return plan_hub(trimmed, *hub, cancelled);
-  const auto& url = std::get<UrlSource>(source);
-  DownloadPlan plan;
-  plan.url = url.url;
-  plan.token = request_for(trimmed, url.url).bearer_token;
-  plan.label = to_string(source);
-  plan.file_name = base_name(plan.label);
-  plan.suggested_name = suggest_name(plan.file_name);
-  plan.digest = url.digest;
-  return plan;
+  while (settings.hub_endpoint.ends_with('/')) settings.hub_endpoint.pop_back();
+  return settings;
 }
 
 Error hub_error(const HttpHead& head, std::string_view what, bool had_token) {
@@ -254,11 +299,10 @@ Error hub_error(const HttpHead& head, std::string_view what, bool had_token) {
     case 401:
     case 403:
       if (gated) {
-        return make(
-            ErrorCode::kPermissionDenied,
-            fmt::format("{} is gated: accept its terms on the model's page at {}, then set a read token of that "
-                        "account as models.hub_token ({})",
-                        what, where, had_token ? "the one in use has no access" : "none is set"));
+        return make(ErrorCode::kPermissionDenied,
+                    fmt::format("{} is gated: accept its terms on the model's page, {}, then set a read token of that "
+                                "account as models.hub_token ({})",
+                                what, page_of(head.url), had_token ? "the one in use has no access" : "none is set"));
       }
       if (!had_token) {
         return make(

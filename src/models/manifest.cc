@@ -11,7 +11,8 @@ namespace llm::models {
 
 namespace {
 
-constexpr std::int64_t kSchema = 1;
+constexpr std::int64_t kSchema = 2;        // what is written
+constexpr std::int64_t kOldestSchema = 1;  // before revisions and repositories; the fields it lacks are empty
 
 struct NumberField {
   std::string_view key;
@@ -68,6 +69,46 @@ std::unexpected<Error> bad_field(std::string_view key, std::string_view expected
               json::pointer_join("", key));
 }
 
+Result<std::vector<ManifestFile>> read_files(const json::value& value) {
+  if (!value.is_array()) return bad_field("files", "a list of files");
+  std::vector<ManifestFile> files;
+  for (const auto& item : value.get_array()) {
+    if (!item.is_object()) return bad_field("files", "a list of objects");
+    const json::object& entry = item.get_object();
+    ManifestFile file;
+    file.path = json::string_or(entry, "path");
+    const auto digest = Digest::parse(json::string_or(entry, "digest"));
+    const json::value* size = json::find(entry, "size");
+    const auto bytes = size == nullptr ? std::nullopt : unsigned_of(*size);
+    if (!check_file_path(file.path) || !digest || !bytes) {
+      return bad_field("files", "a list of objects with a relative path, a digest and a size");
+    }
+    file.digest = *digest;
+    file.size = *bytes;
+    if (!files.empty() && files.back().path >= file.path) return bad_field("files", "in the order of their paths");
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+// What came with schema 2.
+Result<void> read_provenance(const json::object& root, Manifest& manifest) {
+  manifest.revision = json::string_or(root, "revision");
+  manifest.creator = json::string_or(root, "creator");
+  manifest.notes = json::string_or(root, "notes");
+  const auto kind = json::string_or(root, "kind", to_string(ModelKind::kGguf));
+  if (kind == to_string(ModelKind::kGguf)) return {};
+  if (kind != to_string(ModelKind::kRepository)) return bad_field("kind", "gguf or repository");
+  manifest.kind = ModelKind::kRepository;
+  const json::value* list = json::find(root, "files");
+  if (list == nullptr) return bad_field("files", "a list of files");
+  auto files = read_files(*list);
+  if (!files) return fail(std::move(files.error()));
+  manifest.files = std::move(*files);
+  if (files_digest(manifest.files) != manifest.digest) return bad_field("digest", "that of the files");
+  return {};
+}
+
 Result<void> read_digest_and_size(const json::object& document, Manifest& manifest) {
   auto digest = Digest::parse(json::string_or(document, "digest"));
   if (!digest) return bad_field("digest", "sha256: and 64 hex digits");
@@ -121,6 +162,14 @@ Result<GgufFacts> facts_from_json(const json::object& document) {
   return facts;
 }
 
+json::array files_json(const std::vector<ManifestFile>& files) {
+  json::array out;
+  for (const auto& file : files) {
+    out.push_back(json::object{{"path", file.path}, {"digest", file.digest.to_string()}, {"size", file.size}});
+  }
+  return out;
+}
+
 json::object to_json(const Manifest& manifest) {
   json::object out;
   out["schema"] = kSchema;
@@ -133,6 +182,11 @@ json::object to_json(const Manifest& manifest) {
   out["created"] = manifest.created;
   out["facts"] = to_json(manifest.facts);
   if (manifest.settings) out["settings"] = *manifest.settings;
+  out["revision"] = manifest.revision;
+  out["creator"] = manifest.creator;
+  out["notes"] = manifest.notes;
+  out["kind"] = to_string(manifest.kind);
+  if (manifest.kind == ModelKind::kRepository) out["files"] = files_json(manifest.files);
   return out;
 }
 
@@ -141,7 +195,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   if (!document) return fail(std::move(document.error()));
   if (!document->is_object()) return fail(ErrorCode::kMalformed, "manifest: not a JSON object");
   const json::object& root = document->get_object();
-  if (const auto schema = json::int_or(root, "schema"); schema != kSchema) {
+  if (const auto schema = json::int_or(root, "schema"); schema < kOldestSchema || schema > kSchema) {
     return fail(ErrorCode::kUnsupported,
                 fmt::format("manifest: schema {} was written by another version of llm-mcp; this one knows {}", schema,
                             kSchema),
@@ -166,6 +220,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
     if (!settings->is_object()) return bad_field("settings", "an object");
     manifest.settings = settings->get_object();
   }
+  if (auto ok = read_provenance(root, manifest); !ok) return fail(std::move(ok.error()));
   return manifest;
 }
 

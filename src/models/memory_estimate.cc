@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t kContextStep = 256;
 constexpr std::uint64_t kProcessBytes = 24u << 20;
 constexpr std::uint64_t kTokenizerBytesPerToken = 256;
+constexpr std::uint64_t kGpuRuntimeBytes = 320u << 20;
 
 // An unsigned number that stays at its maximum instead of wrapping: the header's numbers are the file's claim.
 class Bytes {
@@ -48,6 +49,11 @@ Bytes row_bytes(const GgmlType& type, Bytes elements) {
   return Bytes(blocks) * type.block_bytes;
 }
 
+// `value` times `part` / `of`, without an intermediate that wraps; part <= of.
+std::uint64_t share(std::uint64_t value, std::uint64_t part, std::uint64_t of) {
+  return value / of * part + value % of * part / of;
+}
+
 }  // namespace
 
 Result<MemoryEstimate> estimate_memory(const GgufFacts& facts, const LoadPlan& plan) {
@@ -82,6 +88,27 @@ Result<MemoryEstimate> estimate_memory(const GgufFacts& facts, const LoadPlan& p
   estimate.compute = compute.value();
   estimate.total = (Bytes(estimate.weights) + kv + compute).value();
   return estimate;
+}
+
+std::uint64_t layer_count(const GgufFacts& facts) {
+  return std::uint64_t{facts.block_count} + 1;
+}
+
+OffloadEstimate split_offload(const MemoryEstimate& whole, const GgufFacts& facts, std::uint64_t layers) {
+  OffloadEstimate split{.host = whole, .devices = {}};
+  if (layers == 0) return split;
+  const std::uint64_t all = layer_count(facts);
+  const std::uint64_t blocks = std::max<std::uint64_t>(facts.block_count, 1);
+  MemoryEstimate& devices = split.devices;
+  devices.weights = share(whole.weights, std::min(layers, all), all);
+  devices.kv_cache = share(whole.kv_cache, std::min(layers, blocks), blocks);
+  devices.compute = (Bytes(whole.compute) + kGpuRuntimeBytes).value();
+  split.host.weights -= devices.weights;
+  split.host.kv_cache -= devices.kv_cache;
+  for (auto* part : {&split.host, &devices}) {
+    part->total = (Bytes(part->weights) + part->kv_cache + part->compute).value();
+  }
+  return split;
 }
 
 }  // namespace llm::models

@@ -51,4 +51,17 @@ struct MemoryEstimate {
 // kInvalidArgument for unknown cache types and zero counts.
 Result<MemoryEstimate> estimate_memory(const GgufFacts& facts, const LoadPlan& plan);
 
+// The estimate by where the bytes lie when `layers` of the model's layers (blocks and the output layer) are on GPUs.
+struct OffloadEstimate {
+  MemoryEstimate host;
+  MemoryEstimate devices;  // all of them together
+};
+// Layers count as equally large, each with its part of the KV cache. Graph buffers are there on both sides, and the
+// GPU's runtime takes 320 MiB more. 0 layers: everything is on the host. A plan for placement, not a promise: the
+// ledger corrects it by what the driver measures.
+OffloadEstimate split_offload(const MemoryEstimate& whole, const GgufFacts& facts, std::uint64_t layers);
+
+// All that can be offloaded: blocks and the output layer.
+std::uint64_t layer_count(const GgufFacts& facts);
+
 }  // namespace llm::models

@@ -45,6 +45,24 @@ TEST(MemoryEstimate, GrowsWithThePlan) {
             estimate_memory(smollm2(), {.context = 256})->kv_cache);
 }
 
+TEST(MemoryEstimate, OffloadMovesLayersAndTheirCache) {
+  const auto whole = *estimate_memory(smollm2(), {.context = 2048});
+  EXPECT_EQ(split_offload(whole, smollm2(), 0).host, whole);
+  EXPECT_EQ(split_offload(whole, smollm2(), 0).devices, MemoryEstimate{});
+  const auto half = split_offload(whole, smollm2(), 15);
+  EXPECT_EQ(half.devices.kv_cache, whole.kv_cache / 2);
+  EXPECT_EQ(half.host.kv_cache + half.devices.kv_cache, whole.kv_cache);
+  EXPECT_EQ(half.host.weights + half.devices.weights, whole.weights);
+  EXPECT_LT(half.devices.weights, whole.weights / 2);  // 15 of 31 layers
+  const auto all = split_offload(whole, smollm2(), 1000);
+  EXPECT_EQ(all.devices.weights, whole.weights);
+  EXPECT_EQ(all.host.kv_cache, 0U);
+  EXPECT_EQ(all.devices.total, whole.total + 320 * kMiB);
+  EXPECT_EQ(layer_count(smollm2()), 31U);
+  const MemoryEstimate huge{.weights = UINT64_MAX, .kv_cache = UINT64_MAX, .compute = 1, .total = UINT64_MAX};
+  EXPECT_EQ(split_offload(huge, smollm2(), 31).devices.total, UINT64_MAX);
+}
+
 TEST(MemoryEstimate, SaturatesAndRefuses) {
   GgufFacts facts = smollm2();
   facts.head_count_kv_sum = UINT64_MAX / 2;

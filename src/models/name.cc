@@ -11,12 +11,17 @@ namespace {
 
 constexpr std::size_t kMaxLength = 128;
 constexpr std::string_view kSeparator = "%2F";
+constexpr std::string_view kDigestPrefix = "sha256:";
+constexpr std::size_t kMostDigits = 64;
 
 bool is_lower_or_digit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 bool is_letter_or_digit(char c) {
   return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z');
+}
+bool is_hex(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
 }
 bool is_inner(char c) {
   return is_letter_or_digit(c) || c == '.' || c == '_' || c == '-';
@@ -82,6 +87,31 @@ Result<ModelName> parse_model_name(std::string_view text) {
 
 std::string to_string(const ModelName& name) {
   return name.name + ":" + name.version;
+}
+
+Result<VersionRef> parse_version_ref(std::string_view text) {
+  const auto at = text.find('@');
+  auto name = parse_model_name(text.substr(0, at));
+  if (!name) return fail(std::move(name.error()));
+  VersionRef version{std::move(*name), {}};
+  if (at == std::string_view::npos) return version;
+  std::string_view digits = text.substr(at + 1);
+  if (!digits.starts_with(kDigestPrefix)) return bad("model version", "what follows '@' must begin with sha256:");
+  digits.remove_prefix(kDigestPrefix.size());
+  if (digits.size() < kFewestDigits || digits.size() > kMostDigits) {
+    return bad("model version", fmt::format("{} hex digits after sha256:; expected {} to {}", digits.size(),
+                                            kFewestDigits, kMostDigits));
+  }
+  version.digits = to_lower(digits);
+  for (const char c : version.digits) {
+    if (!is_hex(c)) return bad("model version", fmt::format("{} among the hex digits", shown(c)));
+  }
+  return version;
+}
+
+std::string to_string(const VersionRef& version) {
+  return version.digits.empty() ? to_string(version.name)
+                                : fmt::format("{}@{}{}", to_string(version.name), kDigestPrefix, version.digits);
 }
 
 std::string suggest_name(std::string_view text) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,20 @@ Result<std::string> parse_plain_name(std::string_view text);
 Result<std::string> parse_version(std::string_view text);
 
 std::string to_string(const ModelName& name);  // always with the version
+
+// One of the immutable versions that a name has stood for: `name[:tag]@sha256:<hex>`. What ModelName calls its version
+// is, in these terms, a tag: a mark that can be moved from one version to another.
+struct VersionRef {
+  ModelName name;
+  std::string digits;  // the first 12 to 64 hex digits, in lower case; empty: what the tag stands for now
+  friend bool operator==(const VersionRef&, const VersionRef&) = default;
+};
+
+inline constexpr std::size_t kFewestDigits = 12;
+
+// A model name, or one with the `@` part. kInvalidArgument as parse_model_name.
+Result<VersionRef> parse_version_ref(std::string_view text);
+std::string to_string(const VersionRef& version);
 
 // The nearest valid name to a file's or repository's name: "SmolLM2 135M.Q4_1.gguf" -> "smollm2-135m.q4_1".
 std::string suggest_name(std::string_view text);

@@ -2,71 +2,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <system_error>
 #include <unistd.h>
 
 #include "base/strings.h"
+#include "models/store_files.h"
 
 namespace llm::models {
 
-namespace {
-
 namespace fs = std::filesystem;
-
-constexpr std::size_t kMaxManifestBytes = 4u << 20;
-constexpr std::size_t kMaxAliasBytes = 4u << 20;
-constexpr std::string_view kManifestSuffix = ".json";
-
-// A folder, and not a symbolic link to one: what lies under the root must stay under the root.
-Result<void> require_folder(const fs::path& path) {
-  struct stat info{};
-  if (::lstat(path.c_str(), &info) != 0) {
-    const int saved = errno;
-    return fail(errno_error(saved, fmt::format("cannot use {}", path.string())));
-  }
-  if (!S_ISDIR(info.st_mode)) {
-    return fail(ErrorCode::kIo, fmt::format("{} must be a folder, not a file or a link; move it away", path.string()));
-  }
-  return {};
-}
-
-Result<void> make_folder(const fs::path& path) {
-  if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) {
-    const int saved = errno;
-    return fail(errno_error(saved, fmt::format("cannot create {}", path.string())));
-  }
-  return require_folder(path);
-}
-
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> found;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
-    found.push_back(it->path());
-  }
-  std::ranges::sort(found);
-  return found;
-}
-
-Result<Manifest> load_manifest(const fs::path& file, const ModelName& expected) {
-  const auto text = read_small_file(file, kMaxManifestBytes);
-  if (!text) return fail(text.error());
-  auto manifest = parse_manifest(*text);
-  if (!manifest) {
-    manifest.error().message = fmt::format("{}: {}", file.string(), manifest.error().message);
-    return manifest;
-  }
-  if (manifest->name != expected) {
-    return fail(ErrorCode::kMalformed, fmt::format("{}: the manifest is of another model, `{}`; import the model again",
-                                                   file.string(), to_string(manifest->name)));
-  }
-  return manifest;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<ModelStore>> ModelStore::open(StoreSettings settings, FileSystem& files) {
   std::error_code error;
@@ -74,7 +21,7 @@ Result<std::unique_ptr<ModelStore>> ModelStore::open(StoreSettings settings, Fil
   if (error) {
     return fail(errno_error(error.value(), fmt::format("cannot create the model store {}", settings.root.string())));
   }
-  for (const auto* folder : {"blobs", "manifests", "partial"}) {
+  for (const auto* folder : {"blobs", "manifests", "versions", "repositories", "partial"}) {
     if (auto made = make_folder(settings.root / folder); !made) return fail(std::move(made.error()));
   }
   return std::unique_ptr<ModelStore>(new ModelStore(std::move(settings), files));
@@ -84,7 +31,7 @@ fs::path ModelStore::blob_file(const Digest& digest) const {
   return settings_.root / "blobs" / digest.file_name();
 }
 
-fs::path ModelStore::manifest_file(const ModelName& name) const {
+fs::path ModelStore::tag_file(const ModelName& name) const {
   return settings_.root / "manifests" / encode_name(name.name) / (name.version + std::string(kManifestSuffix));
 }
 
@@ -103,11 +50,11 @@ Result<Listing> ModelStore::list() const {
       if (!file_name.ends_with(kManifestSuffix)) continue;
       const auto version = parse_version(file_name.substr(0, file_name.size() - kManifestSuffix.size()));
       if (!version) continue;
-      auto manifest = load_manifest(file, {*name, *version});
-      if (manifest) {
-        listing.models.push_back(std::move(*manifest));
-      } else if (manifest.error().code != ErrorCode::kNotFound) {  // kNotFound: removed while we looked
-        listing.problems.push_back(std::move(manifest.error()));
+      auto tag = load_tag({*name, *version});
+      if (tag) {
+        listing.models.push_back(std::move(tag->current));
+      } else if (tag.error().code != ErrorCode::kNotFound) {  // kNotFound: removed while we looked
+        listing.problems.push_back(std::move(tag.error()));
       }
     }
   }
@@ -122,8 +69,8 @@ Error ModelStore::not_found(std::string_view wanted) const {
       known.push_back(model.name.version == kDefaultVersion ? model.name.name : to_string(model.name));
     }
   }
-  if (const auto all = aliases()) {
-    for (const auto& [alias, target] : *all) known.push_back(alias);
+  if (const auto all = alias_records()) {
+    for (const auto& [alias, record] : *all) known.push_back(alias);
   }
   const auto close = nearest(wanted, known);
   const std::string hint = !close.empty()  ? fmt::format("did you mean `{}`?", fmt::join(close, "` or `"))
@@ -138,165 +85,107 @@ Error ModelStore::not_found(std::string_view wanted) const {
 }
 
 Result<Manifest> ModelStore::find(const ModelName& name) const {
-  auto manifest = load_manifest(manifest_file(name), name);
-  if (!manifest && manifest.error().code == ErrorCode::kNotFound) {
+  auto tag = load_tag(name);
+  if (tag) return std::move(tag->current);
+  if (tag.error().code == ErrorCode::kNotFound) {
     return fail(not_found(name.version == kDefaultVersion ? name.name : to_string(name)));
   }
-  return manifest;
+  return fail(std::move(tag.error()));
 }
 
-Result<Manifest> ModelStore::find(std::string_view name_or_alias) const {
-  const auto name = parse_model_name(name_or_alias);
-  if (!name) return fail(name.error());
-  if (name_or_alias.find(':') == std::string_view::npos) {
-    if (const auto all = aliases()) {
-      const auto alias = all->find(name->name);
-      if (alias != all->end()) return find(alias->second);
+Result<Manifest> ModelStore::find(std::string_view text) const {
+  const auto version = parse_version_ref(text);
+  if (!version) return fail(version.error());
+  if (text.find_first_of(":@") == std::string_view::npos) {
+    if (const auto all = alias_records()) {
+      const auto alias = all->find(version->name.name);
+      if (alias != all->end()) {
+        const auto target = parse_version_ref(alias->second.targets.front().model);
+        return target ? find(*target) : Result<Manifest>(fail(target.error()));
+      }
     }
   }
-  return find(*name);
+  return find(*version);
+}
+
+bool ModelStore::is_model(std::string_view name) const {
+  return !entries_of(settings_.root / "manifests" / encode_name(name)).empty();
 }
 
 Result<void> ModelStore::check_name(const ModelName& name, std::optional<std::uint64_t> size,
                                     const std::optional<Digest>& digest, bool replace) const {
-  const auto all = aliases();
+  const auto all = alias_records();
   if (!all) return fail(all.error());
-  if (all->contains(name.name)) {
+  if (const auto alias = all->find(name.name); alias != all->end()) {
     return fail(ErrorCode::kConflict, fmt::format("`{}` is an alias for `{}`; choose another name or remove the alias",
-                                                  name.name, to_string(all->at(name.name))));
+                                                  name.name, alias->second.targets.front().model));
   }
   if (replace) return {};
-  const auto existing = load_manifest(manifest_file(name), name);
+  const auto existing = load_tag(name);
   if (!existing) return {};  // none, or one that cannot be read and is worth replacing
-  if ((!size || existing->size == *size) && (!digest || *digest == existing->digest)) return {};
+  const Manifest& current = existing->current;
+  if ((!size || current.size == *size) && (!digest || *digest == current.digest)) return {};
   return fail(ErrorCode::kAlreadyExists,
               fmt::format("model `{}` exists with another file ({}); remove it, replace it or give another version",
-                          to_string(name), existing->digest.to_string()));
+                          to_string(name), current.digest.to_string()));
 }
 
-Result<void> ModelStore::write_manifest(const Manifest& manifest) {
-  const fs::path file = manifest_file(manifest.name);
-  if (auto made = make_folder(file.parent_path()); !made) return made;
-  auto written = write_file_atomic(files_, file, json::write(to_json(manifest)));
-  if (written) written = sync_directory(files_, file.parent_path().parent_path());
-  if (!written) ::rmdir(file.parent_path().c_str());  // only if it is empty
-  return written;
-}
-
-bool ModelStore::forget_manifest(const ModelName& name) {
-  const fs::path file = manifest_file(name);
+bool ModelStore::forget_tag(const ModelName& name) {
+  const fs::path file = tag_file(name);
   if (::unlink(file.c_str()) != 0) return false;
   ::rmdir(file.parent_path().c_str());  // only if it is empty
   return true;
 }
 
-void ModelStore::drop_blob_if_unused(const Digest& digest) {
-  const auto listing = list();
-  // An unreadable manifest may be the one that names the blob: gc() decides once that is mended.
-  if (!listing || !listing->problems.empty()) return;
-  if (std::ranges::none_of(listing->models, [&](const Manifest& model) { return model.digest == digest; })) {
-    ::unlink(blob_file(digest).c_str());
+void ModelStore::drop_unused(const std::vector<Digest>& digests) {
+  // An unreadable manifest may be the one that names a blob: gc() decides once that is mended.
+  const auto used = used_blobs();
+  if (!used) return;
+  for (const auto& digest : digests) {
+    if (!used->contains(digest)) ::unlink(blob_file(digest).c_str());
   }
 }
 
 Result<void> ModelStore::remove(const ModelName& name) {
   const auto held = lock();
   if (!held) return fail(held.error());
-  const auto manifest = find(name);
-  if (!manifest && manifest.error().code == ErrorCode::kNotFound) return fail(manifest.error());
-  auto all = aliases();
-  if (!all) return fail(std::move(all.error()));
-  if (std::erase_if(*all, [&](const auto& entry) { return entry.second == name; }) > 0) {
-    if (auto written = write_aliases(*all); !written) return written;
+  const auto known = load_tag(name);
+  if (!known && known.error().code == ErrorCode::kNotFound) return fail(find(name).error());
+  std::vector<Digest> blobs;
+  if (known) blobs = known->current.blobs();
+  for (const auto& version : version_digests(name)) {
+    const auto manifest = load_version(name, version);
+    if (!manifest) continue;
+    const auto more = manifest->blobs();
+    blobs.insert(blobs.end(), more.begin(), more.end());
   }
-  if (!forget_manifest(name)) {
+  if (auto ok = take_from_aliases(name); !ok) return ok;
+  if (!forget_tag(name)) {
     const int saved = errno;
-    return fail(errno_error(saved, fmt::format("cannot remove {}", manifest_file(name).string())));
+    return fail(errno_error(saved, fmt::format("cannot remove {}", tag_file(name).string())));
   }
-  if (manifest) drop_blob_if_unused(manifest->digest);
+  forget_versions(name);
+  drop_unused(blobs);
   return sync_directory(files_, settings_.root / "manifests");
 }
 
-Result<Manifest> ModelStore::tag(const Manifest& from, const ModelName& name, bool replace) {
+Result<Manifest> ModelStore::publish(const Manifest& manifest, bool replace) {
   const auto held = lock();
   if (!held) return fail(held.error());
-  if (const auto path = blob_path(from.digest); !path) return fail(path.error());
-  if (auto free = check_name(name, from.size, from.digest, replace); !free) return fail(std::move(free.error()));
-  const auto old = load_manifest(manifest_file(name), name);
+  for (const auto& digest : manifest.blobs()) {
+    if (const auto path = blob_path(digest); !path) return fail(path.error());
+  }
+  if (auto free = check_name(manifest.name, manifest.size, manifest.digest, replace); !free) {
+    return fail(std::move(free.error()));
+  }
+  return point_tag(manifest);
+}
+
+Result<Manifest> ModelStore::tag(const Manifest& from, const ModelName& name, bool replace) {
   Manifest manifest = from;
   manifest.name = name;
   manifest.created = rfc3339_now();
-  if (auto written = write_manifest(manifest); !written) return fail(std::move(written.error()));
-  if (old && old->digest != manifest.digest) drop_blob_if_unused(old->digest);
-  return manifest;
-}
-
-Result<Manifest> ModelStore::set_settings(const ModelName& name, std::optional<json::object> settings) {
-  const auto held = lock();
-  if (!held) return fail(held.error());
-  auto manifest = find(name);
-  if (!manifest) return manifest;
-  manifest->settings = std::move(settings);
-  if (auto written = write_manifest(*manifest); !written) return fail(std::move(written.error()));
-  return manifest;
-}
-
-Result<std::map<std::string, ModelName>> ModelStore::aliases() const {
-  const fs::path file = settings_.root / "aliases.json";
-  std::map<std::string, ModelName> all;
-  const auto text = read_small_file(file, kMaxAliasBytes);
-  if (!text && text.error().code == ErrorCode::kNotFound) return all;
-  if (!text) return fail(text.error());
-  const auto document = json::parse(*text);
-  if (!document || !document->is_object()) {
-    return fail(ErrorCode::kMalformed, fmt::format("{} is not a JSON object; mend or delete it{}{}", file.string(),
-                                                   document ? "" : ": ", document ? "" : document.error().message));
-  }
-  for (const auto& [key, value] : document->get_object()) {
-    auto alias = parse_plain_name(key);
-    auto target = value.is_string() ? parse_model_name(value.get_string())
-                                    : Result<ModelName>(fail(ErrorCode::kMalformed, "not a text"));
-    if (!alias || !target) {
-      return fail(ErrorCode::kMalformed,
-                  fmt::format("{}: an entry is not of the form \"alias\": \"name:version\"; mend or delete the file",
-                              file.string()));
-    }
-    all.emplace(std::move(*alias), std::move(*target));
-  }
-  return all;
-}
-
-Result<void> ModelStore::write_aliases(const std::map<std::string, ModelName>& aliases) {
-  json::object document;
-  for (const auto& [alias, target] : aliases) document[alias] = to_string(target);
-  return write_file_atomic(files_, settings_.root / "aliases.json", json::write(document));
-}
-
-Result<void> ModelStore::set_alias(std::string_view alias, const ModelName& target) {
-  auto name = parse_plain_name(alias);
-  if (!name) return fail(std::move(name.error()));
-  const auto held = lock();
-  if (!held) return fail(held.error());
-  if (const auto model = find(target); !model) return fail(model.error());
-  const fs::path folder = settings_.root / "manifests" / encode_name(*name);
-  if (!entries_of(folder).empty()) {
-    return fail(ErrorCode::kConflict, fmt::format("`{}` is the name of a model; choose another alias", *name));
-  }
-  auto all = aliases();
-  if (!all) return fail(std::move(all.error()));
-  all->insert_or_assign(std::move(*name), target);
-  return write_aliases(*all);
-}
-
-Result<void> ModelStore::remove_alias(std::string_view alias) {
-  const auto name = parse_plain_name(alias);
-  if (!name) return fail(name.error());
-  const auto held = lock();
-  if (!held) return fail(held.error());
-  auto all = aliases();
-  if (!all) return fail(std::move(all.error()));
-  if (all->erase(*name) == 0) return fail(ErrorCode::kNotFound, fmt::format("no alias `{}`", *name));
-  return write_aliases(*all);
+  return publish(manifest, replace);
 }
 
 Result<fs::path> ModelStore::blob_path(const Digest& digest) const {

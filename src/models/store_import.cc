@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "models/gguf.h"
 #include "models/store.h"
+#include "models/store_files.h"
 
 namespace llm::models {
 
@@ -17,7 +18,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Files that are sound GGUF but cannot be loaded as a model.
+bool same_file(int fd, const fs::path& path) {
+  struct stat opened{};
+  struct stat named{};
+  return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
+
+bool same_device(int fd, const fs::path& folder) {
+  struct stat file{};
+  struct stat place{};
+  return ::fstat(fd, &file) == 0 && ::stat(folder.c_str(), &place) == 0 && file.st_dev == place.st_dev;
+}
+
+}  // namespace
+
 Result<void> check_loadable(const GgufFacts& facts, const fs::path& path) {
   const std::string file = path.filename().string();
   if (facts.split_count > 1) {
@@ -36,21 +51,6 @@ Result<void> check_loadable(const GgufFacts& facts, const fs::path& path) {
   }
   return {};
 }
-
-bool same_file(int fd, const fs::path& path) {
-  struct stat opened{};
-  struct stat named{};
-  return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
-}
-
-bool same_device(int fd, const fs::path& folder) {
-  struct stat file{};
-  struct stat place{};
-  return ::fstat(fd, &file) == 0 && ::stat(folder.c_str(), &place) == 0 && file.st_dev == place.st_dev;
-}
-
-}  // namespace
 
 ModelStore::Staged::~Staged() {
   if (temporary) ::unlink(path.c_str());
@@ -121,10 +121,10 @@ Result<Digest> ModelStore::fill(Staged& staged, const fs::path& path, int source
   return copy_and_hash(staged, path, source, *size, progress, cancelled);
 }
 
-Result<ModelStore::Staged> ModelStore::stage(const fs::path& path, const UniqueFd& source, const ImportOptions& options,
+Result<ModelStore::Staged> ModelStore::stage(const fs::path& path, const UniqueFd& source, ImportMethod method,
                                              const ProgressCallback& progress, const std::atomic<bool>& cancelled) {
   Result<Digest> digest;
-  if (options.method == ImportMethod::kMove && same_device(source.get(), settings_.root)) {
+  if (method == ImportMethod::kMove && same_device(source.get(), settings_.root)) {
     Staged staged;
     staged.path = path;
     staged.fd.reset(::dup(source.get()));
@@ -133,7 +133,7 @@ Result<ModelStore::Staged> ModelStore::stage(const fs::path& path, const UniqueF
     staged.digest = *digest;
     return staged;
   }
-  if (options.method == ImportMethod::kHardlink) {
+  if (method == ImportMethod::kHardlink) {
     // Where links are not possible (another disk, a file system without them) the copy below does the job.
     if (auto staged = create_staged(&path); staged && same_file(source.get(), staged->path)) {
       digest = hash_file(source.get(), path, progress, cancelled);
@@ -150,43 +150,59 @@ Result<ModelStore::Staged> ModelStore::stage(const fs::path& path, const UniqueF
   return staged;
 }
 
-Result<void> ModelStore::put_blob_in_place(Staged& staged, const Manifest& manifest) {
+Result<void> ModelStore::move_blob(Staged& staged) {
   if (auto ok = sync_file(files_, staged.fd.get(), staged.path); !ok) return ok;
   if (!same_file(staged.fd.get(), staged.path)) {
     return fail(ErrorCode::kConflict, fmt::format("{} was replaced while it was imported", staged.path.string()));
   }
   const fs::path blob = blob_file(staged.digest);
-  const bool existed = blob_path(staged.digest).has_value();
-  const bool had_manifest = find(manifest.name).has_value();
   // A blob that is already there is replaced by what was just hashed, which also mends one that rotted on disk.
   if (auto ok = rename_file(files_, staged.path, blob); !ok) return ok;
-  auto done = sync_directory(files_, blob.parent_path());
-  if (done) done = write_manifest(manifest);
-  if (done) {
-    // Renaming between two links of one file does nothing; then the link is still there.
-    if (staged.temporary || same_file(staged.fd.get(), staged.path)) ::unlink(staged.path.c_str());
-    staged.temporary = false;
-    return {};
-  }
-  // Back to where we were. A caller's file that was moved is given back.
-  if (!had_manifest) forget_manifest(manifest.name);
+  return sync_directory(files_, blob.parent_path());
+}
+
+// A caller's file that was moved is given back where nobody has heard of its blob.
+void ModelStore::forget_staged(Staged& staged, bool existed) {
+  const fs::path blob = blob_file(staged.digest);
   if (!staged.temporary && ::link(blob.c_str(), staged.path.c_str()) != 0 && !existed) {
     ::rename(blob.c_str(), staged.path.c_str());
   }
-  drop_blob_if_unused(staged.digest);
-  return done;
+  drop_unused({staged.digest});
 }
 
-Result<void> ModelStore::publish(Staged& staged, const Manifest& manifest, bool replace) {
+Result<Manifest> ModelStore::publish_file(Staged& staged, const Manifest& manifest, bool replace) {
   const auto held = lock();
   if (!held) return fail(held.error());
-  if (auto ok = check_name(manifest.name, manifest.size, manifest.digest, replace); !ok) return ok;
-  const auto old = find(manifest.name);
-  auto done = put_blob_in_place(staged, manifest);
-  // Also after a failure: when only the last flush failed, the name points to the new file already.
-  if (old && old->digest != manifest.digest) drop_blob_if_unused(old->digest);
-  return done;
+  if (auto ok = check_name(manifest.name, manifest.size, manifest.digest, replace); !ok) return fail(ok.error());
+  const bool existed = blob_path(staged.digest).has_value();
+  if (auto moved = move_blob(staged); !moved) {
+    forget_staged(staged, existed);
+    return fail(std::move(moved.error()));
+  }
+  auto published = point_tag(manifest);
+  if (!published) {
+    // When only the last flush failed, the name points to the new file already: it keeps it.
+    forget_staged(staged, existed);
+    return published;
+  }
+  // Renaming between two links of one file does nothing; then the link is still there.
+  if (staged.temporary || same_file(staged.fd.get(), staged.path)) ::unlink(staged.path.c_str());
+  staged.temporary = false;
+  return published;
 }
+
+namespace {
+
+Error wrong_file(const fs::path& path, const Digest& actual, const Digest& expected) {
+  return Error{ErrorCode::kMalformed,
+               fmt::format("{} is not the expected file: its digest is {}, expected {}; get it again",
+                           path.filename().string(), actual.to_string(), expected.to_string()),
+               {},
+               {{"actual_digest", actual.to_string()}, {"expected_digest", expected.to_string()}},
+               0};
+}
+
+}  // namespace
 
 Result<Manifest> ModelStore::import_file(const fs::path& path, const ModelName& name, const ImportOptions& options,
                                          const ProgressCallback& progress, const std::atomic<bool>& cancelled) {
@@ -199,33 +215,53 @@ Result<Manifest> ModelStore::import_file(const fs::path& path, const ModelName& 
   if (auto ok = check_name(name, first_look->file_bytes, options.expected_digest, options.replace); !ok) {
     return fail(std::move(ok.error()));
   }
-  auto staged = stage(path, *source, options, progress, cancelled);
+  auto staged = stage(path, *source, options.method, progress, cancelled);
   if (!staged) return fail(std::move(staged.error()));
   // The source may have changed since the first look: what counts is what was hashed.
   auto facts = read_gguf(staged->fd.get(), path);
   if (!facts) return fail(std::move(facts.error()));
   if (options.expected_digest && staged->digest != *options.expected_digest) {
-    return fail(Error{
-        ErrorCode::kMalformed,
-        fmt::format("{} is not the expected file: its digest is {}, expected {}; get it again",
-                    path.filename().string(), staged->digest.to_string(), options.expected_digest->to_string()),
-        {},
-        {{"actual_digest", staged->digest.to_string()}, {"expected_digest", options.expected_digest->to_string()}},
-        0});
+    return fail(wrong_file(path, staged->digest, *options.expected_digest));
   }
   if (auto go = check_cancelled(cancelled); !go) return fail(go.error());
   report(progress, Phase::kFinishing, facts->file_bytes, facts->file_bytes);
-  Manifest manifest{name,
-                    staged->digest,
-                    facts->file_bytes,
-                    options.source.empty() ? path.filename().string() : options.source,
-                    facts->license.empty() ? options.license : facts->license,
-                    rfc3339_now(),
-                    std::move(*facts),
-                    options.settings};
-  if (auto ok = publish(*staged, manifest, options.replace); !ok) return fail(std::move(ok.error()));
+  Manifest manifest{.name = name,
+                    .digest = staged->digest,
+                    .size = facts->file_bytes,
+                    .source = options.source.empty() ? path.filename().string() : options.source,
+                    .license = facts->license.empty() ? options.license : facts->license,
+                    .created = rfc3339_now(),
+                    .facts = std::move(*facts),
+                    .settings = options.settings,
+                    .revision = options.revision,
+                    .creator = options.creator,
+                    .notes = options.notes,
+                    .kind = ModelKind::kGguf,
+                    .files = {}};
+  auto published = publish_file(*staged, manifest, options.replace);
+  if (!published) return published;
   if (options.method == ImportMethod::kMove && same_file(source->get(), path)) ::unlink(path.c_str());
-  return manifest;
+  return published;
+}
+
+Result<Digest> ModelStore::add_blob(BlobPin& pin, const fs::path& path, ImportMethod method,
+                                    const std::optional<Digest>& expected, const ProgressCallback& progress,
+                                    const std::atomic<bool>& cancelled) {
+  const auto source = open_regular(path, false);
+  if (!source) return fail(source.error());
+  auto staged = stage(path, *source, method, progress, cancelled);
+  if (!staged) return fail(std::move(staged.error()));
+  if (expected && staged->digest != *expected) return fail(wrong_file(path, staged->digest, *expected));
+  if (auto go = check_cancelled(cancelled); !go) return fail(go.error());
+  const auto held = lock();
+  if (!held) return fail(held.error());
+  if (pin.digests_.insert(staged->digest).second) {
+    if (auto written = write_pin(pin); !written) return fail(std::move(written.error()));
+  }
+  if (auto moved = move_blob(*staged); !moved) return fail(std::move(moved.error()));
+  if (staged->temporary || same_file(staged->fd.get(), staged->path)) ::unlink(staged->path.c_str());
+  staged->temporary = false;
+  return staged->digest;
 }
 
 }  // namespace llm::models

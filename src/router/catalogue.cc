@@ -12,14 +12,10 @@ namespace {
 
 constexpr std::size_t kLongestShown = 200;  // bytes of a wrong name that a message repeats
 
-// What clients see: the version only where it is not the default one.
-std::string shown_name(const models::ModelName& name) {
-  return name.version == models::kDefaultVersion ? name.name : models::to_string(name);
-}
-
 // Without a name to go by. Of an external model only its owner knows more than that it generates.
 bool serves(const CatalogueEntry& entry, engines::EngineMode mode) {
-  if (entry.spec->external) return mode == engines::EngineMode::kGeneration;
+  if (!entry.spec->embedded()) return mode == engines::EngineMode::kGeneration;
+  if (entry.manifest.kind == models::ModelKind::kRepository) return false;  // llama.cpp does not read it
   return engines::effective_mode(entry.spec->settings, entry.spec->facts) == mode;
 }
 
@@ -58,12 +54,21 @@ Error not_installed(const std::string& name, const CatalogueSnapshot& snapshot) 
 
 Result<void> check_servable(const CatalogueEntry& entry) {
   const auto& spec = *entry.spec;
-  if (!entry.external.empty() && !spec.external) {
+  if (!entry.external.empty() && spec.embedded()) {
     return fail(ErrorCode::kUnavailable,
-                fmt::format("model \"{}\" is served by the engine \"{}\", which engines.external does not list",
+                fmt::format("model \"{}\" is served by the engine \"{}\", which the configuration does not list",
                             spec.model, entry.external));
   }
-  if (!spec.external && spec.file.empty()) {
+  if (spec.embedded() && entry.manifest.kind == models::ModelKind::kRepository) {
+    return fail(
+        ErrorCode::kUnsupported,
+        fmt::format("model \"{0}\" is a whole Hugging Face repository, which llama.cpp does not read; give it to "
+                    "vLLM (models.settings.{0}.engine: the name of an entry of engines.vllm) or pull a GGUF file of "
+                    "it",
+                    spec.model),
+        "/model");
+  }
+  if (spec.embedded() && spec.file.empty()) {
     return fail(ErrorCode::kUnavailable,
                 fmt::format("the file of model \"{}\" is missing from the store; remove the model and get it again",
                             spec.model));
@@ -74,70 +79,11 @@ Result<void> check_servable(const CatalogueEntry& entry) {
 Catalogue::Catalogue(models::ModelStore& store, BlockingPool& pool, CatalogueSettings settings)
     : store_(store), pool_(pool), settings_(std::move(settings)) {}
 
-const engines::ModelSettings* Catalogue::settings_for(const models::ModelName& name) const {
-  for (const auto& key : {models::to_string(name), name.name}) {
-    if (const auto found = settings_.models.find(key); found != settings_.models.end()) return &found->second;
-  }
-  return nullptr;
-}
-
-Result<std::shared_ptr<const CatalogueSnapshot>> Catalogue::read() const {
-  const auto begin = std::chrono::steady_clock::now();
-  auto listing = store_.list();
-  if (!listing) return fail(listing.error());
-  auto aliases = store_.aliases();
-  if (!aliases) return fail(aliases.error());
-  auto snapshot = std::make_shared<CatalogueSnapshot>();
-  snapshot->read_at = begin;
-  const auto add = [&](std::shared_ptr<CatalogueEntry> entry, std::initializer_list<std::string> names) {
-    snapshot->entries.push_back(entry);
-    for (const auto& name : names) snapshot->by_name.emplace(name, entry);
-  };
-  for (auto& manifest : listing->models) {
-    auto spec = std::make_shared<engines::EngineSpec>();
-    spec->key = models::to_string(manifest.name);
-    spec->model = shown_name(manifest.name);
-    spec->facts = manifest.facts;
-    if (const auto* settings = settings_for(manifest.name)) {
-      spec->settings = *settings;
-    } else if (manifest.settings) {
-      if (auto own = json::decode<engines::ModelSettings>(*manifest.settings)) spec->settings = std::move(*own);
-    }
-    if (!spec->settings.engine.empty()) {
-      if (const auto external = settings_.external.find(spec->settings.engine); external != settings_.external.end()) {
-        spec->external = external->second;
-      }
-    } else if (auto path = store_.blob_path(manifest.digest)) {
-      spec->file = std::move(*path);
-    }
-    auto entry = std::make_shared<CatalogueEntry>();
-    const std::string key = spec->key;
-    const std::string shown = spec->model;
-    entry->external = spec->settings.engine;
-    entry->spec = std::move(spec);
-    entry->manifest = std::move(manifest);
-    add(std::move(entry), {key, shown});
-  }
-  for (const auto& [engine, settings] : settings_.external) {
-    for (const auto& model : settings.models) {
-      auto spec = std::make_shared<engines::EngineSpec>();
-      spec->key = engine + "/" + model;
-      spec->model = model;
-      spec->external = settings;
-      auto entry = std::make_shared<CatalogueEntry>();
-      entry->external = engine;
-      const std::string key = spec->key;
-      entry->spec = std::move(spec);
-      add(std::move(entry), {key, model});
-    }
-  }
-  for (const auto& [alias, target] : *aliases) {
-    const auto entry = snapshot->by_name.find(models::to_string(target));
-    if (entry == snapshot->by_name.end()) continue;
-    snapshot->by_name.emplace(alias, entry->second);
-    snapshot->aliases.emplace(alias, entry->first);
-  }
-  return std::shared_ptr<const CatalogueSnapshot>(std::move(snapshot));
+std::optional<models::Alias> Catalogue::alias_now(std::string_view name) const {
+  const auto snapshot = current();
+  if (!snapshot) return std::nullopt;
+  const auto found = snapshot->alias_records.find(name);
+  return found == snapshot->alias_records.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::shared_ptr<const CatalogueSnapshot> Catalogue::current() const {
@@ -145,26 +91,34 @@ std::shared_ptr<const CatalogueSnapshot> Catalogue::current() const {
   return snapshot_;
 }
 
+bool Catalogue::is_stale(const CatalogueSnapshot& snapshot) const {
+  return snapshot.changes != changes_.load(std::memory_order_acquire);
+}
+
+bool Catalogue::must_read() const {
+  const auto snapshot = current();
+  return !snapshot || is_stale(*snapshot);
+}
+
 bool Catalogue::is_old(const CatalogueSnapshot& snapshot) const {
-  return stale_.load(std::memory_order_acquire) || std::chrono::steady_clock::now() - snapshot.read_at > kRefresh;
+  if (settings_.adapters && settings_.adapters->version() != snapshot.adapters) return true;
+  return is_stale(snapshot) || std::chrono::steady_clock::now() - snapshot.read_at > kRefresh;
 }
 
 // Does this request have to read the store? When the snapshot is merely old, the first one to notice does it and the
 // others go on with what there is: otherwise all that arrive in that moment would queue for the same answer.
 bool Catalogue::claim_refresh(const CatalogueSnapshot& snapshot) {
-  if (stale_.load(std::memory_order_acquire)) return true;
+  if (is_stale(snapshot)) return true;
   return is_old(snapshot) && !aged_refresh_.exchange(true, std::memory_order_acq_rel);
 }
 
 Task<Result<std::shared_ptr<const CatalogueSnapshot>>> Catalogue::refresh() {
-  stale_.store(false, std::memory_order_release);
-  auto snapshot = co_await pool_.run([this] { return read(); });
+  const auto changes = changes_.load(std::memory_order_acquire);
+  auto snapshot = co_await pool_.run([this, changes] { return read(changes); });
   aged_refresh_.store(false, std::memory_order_release);
-  if (!snapshot) {
-    stale_.store(true, std::memory_order_release);
-    co_return snapshot;
-  }
+  if (!snapshot) co_return snapshot;
   const std::lock_guard lock(mutex_);
+  pinned_.clear();
   // Two may read at once; the one that began later knows more.
   if (!snapshot_ || snapshot_->read_at <= (*snapshot)->read_at) snapshot_ = *snapshot;
   co_return snapshot;
@@ -174,21 +128,6 @@ Task<Result<std::shared_ptr<const CatalogueSnapshot>>> Catalogue::list(bool fres
   auto snapshot = current();
   if (snapshot && !fresh && !is_old(*snapshot)) co_return snapshot;
   co_return co_await refresh();
-}
-
-std::shared_ptr<const CatalogueEntry> Catalogue::dynamic_external(std::string_view name) const {
-  const auto slash = name.find('/');
-  if (slash == std::string_view::npos || slash + 1 == name.size()) return nullptr;
-  const auto engine = settings_.external.find(std::string(name.substr(0, slash)));
-  if (engine == settings_.external.end()) return nullptr;
-  auto spec = std::make_shared<engines::EngineSpec>();
-  spec->key = name;
-  spec->model = name.substr(slash + 1);
-  spec->external = engine->second;
-  auto entry = std::make_shared<CatalogueEntry>();
-  entry->external = engine->first;
-  entry->spec = std::move(spec);
-  return entry;
 }
 
 std::shared_ptr<const CatalogueEntry> Catalogue::find(const CatalogueSnapshot& snapshot, std::string_view name) const {
@@ -214,8 +153,29 @@ std::shared_ptr<const CatalogueEntry> Catalogue::choose(const CatalogueSnapshot&
     if (!smallest || entry->manifest.size < smallest->manifest.size) smallest = entry;
   }
   // What an external engine can do it tells by its answer.
-  if (!smallest && configured && configured->spec->external) return configured;
+  if (!smallest && configured && !configured->spec->embedded()) return configured;
   return smallest;
+}
+
+// A version by its digest; null: there is none.
+Task<std::shared_ptr<const CatalogueEntry>> Catalogue::find_version(std::string name) {
+  const auto version = models::parse_version_ref(name);
+  if (!version || version->digits.empty()) co_return nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = pinned_.find(name); known != pinned_.end()) co_return known->second;
+  }
+  auto manifest = co_await pool_.run([this, &version] { return store_.find(*version); });
+  if (!manifest) co_return nullptr;
+  std::shared_ptr<const CatalogueEntry> entry;
+  if (const auto snapshot = current()) {
+    const auto tagged = snapshot->by_name.find(models::to_string(manifest->name));
+    const bool same = tagged != snapshot->by_name.end() && tagged->second->version == manifest->version_text();
+    if (same) entry = tagged->second;
+  }
+  if (!entry) entry = co_await pool_.run([this, &manifest] { return entry_of(std::move(*manifest)); });
+  const std::lock_guard lock(mutex_);
+  co_return pinned_.try_emplace(std::move(name), std::move(entry)).first->second;
 }
 
 Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::string name, DefaultChoice choice) {
@@ -229,6 +189,9 @@ Task<Result<std::shared_ptr<const CatalogueEntry>>> Catalogue::resolve(std::stri
       refreshed = true;
     }
     if (auto entry = name.empty() ? choose(*snapshot, choice) : find(*snapshot, name)) co_return entry;
+    if (name.contains('@')) {
+      if (auto entry = co_await find_version(name)) co_return entry;
+    }
     if (refreshed) break;
     auto read = co_await refresh();
     if (!read) co_return fail(read.error());

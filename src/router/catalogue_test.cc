@@ -24,6 +24,21 @@ class CatalogueTest : public ::testing::Test {
     ASSERT_TRUE(
         store_->import_file(file, models::parse_model_name(name).value(), options, {}, models::testing::never()));
   }
+  // A repository as vLLM reads it; `text` makes versions differ.
+  models::Manifest add_repository(const std::string& name, const std::string& text = "{}") {
+    models::Manifest manifest;
+    manifest.name = models::parse_model_name(name).value();
+    manifest.kind = models::ModelKind::kRepository;
+    auto pin = store_->pin(name, {}).value();
+    const auto file = dir_.write("config.json", text);
+    const auto blob = store_->add_blob(pin, file, models::ImportMethod::kCopy, {}, {}, models::testing::never());
+    manifest.files.push_back({"config.json", blob.value(), text.size()});
+    manifest.size = text.size();
+    manifest.digest = models::files_digest(manifest.files);
+    auto published = store_->publish(manifest, true).value();
+    pin.release();
+    return published;
+  }
   Catalogue& catalogue() {
     if (!catalogue_) catalogue_ = std::make_unique<Catalogue>(*store_, pool_, settings_);
     return *catalogue_;
@@ -69,6 +84,58 @@ TEST_F(CatalogueTest, NamesVersionsAndAliases) {
   const auto snapshot = list(false);
   EXPECT_EQ(snapshot->entries.size(), 3U);
   EXPECT_EQ(snapshot->aliases.at("small"), "qwen:v2");
+}
+
+TEST_F(CatalogueTest, VersionsHaveEnginesOfTheirOwn) {
+  add("m", 'a');
+  const auto first = resolve("m").value();
+  EXPECT_EQ(first->spec->key, "m:latest");
+  EXPECT_EQ(first->version, store_->find("m")->version_text());
+  add("m", 'b');
+  catalogue().invalidate();
+  const auto second = resolve("m").value();
+  EXPECT_THAT(second->spec->key, ::testing::StartsWith("m:latest@sha256:"));
+  EXPECT_NE(second->spec->file, first->spec->file);
+  // The model is the same for rights, limits and metrics, whichever version serves it.
+  EXPECT_EQ(first->name, "m:latest");
+  EXPECT_EQ(second->name, "m:latest");
+  EXPECT_EQ(second->spec->model, "m");
+  // By its digest, in full or not; what a tag stands for now runs once, however it is asked for.
+  EXPECT_EQ(key(first->version), "m:latest");
+  EXPECT_EQ(key(first->version.substr(0, first->version.find(':', 10) + 13)), "m:latest");
+  EXPECT_EQ(resolve(first->version).value()->version, first->version);
+  EXPECT_EQ(key(second->version), second->spec->key);
+  EXPECT_EQ(resolve(second->version).value(), resolve("m").value());
+  EXPECT_THAT(key("m@sha256:" + std::string(64, '0')), HasSubstr("not installed"));
+  // Back again: the engine that may still run.
+  ASSERT_TRUE(store_->rollback("m"));
+  catalogue().invalidate();
+  EXPECT_EQ(key("m"), "m:latest");
+}
+
+TEST_F(CatalogueTest, NotesMakeAVersionButNoOtherEngine) {
+  add("m");
+  const auto before = resolve("m").value();
+  ASSERT_TRUE(store_->set_notes({"m"}, "good"));
+  catalogue().invalidate();
+  const auto after = resolve("m").value();
+  EXPECT_NE(after->version, before->version);
+  EXPECT_EQ(after->spec->key, "m:latest");
+}
+
+TEST_F(CatalogueTest, AliasesLeadToVersions) {
+  add("m", 'a');
+  const auto first = store_->find("m")->version_text();
+  add("m", 'b');
+  ASSERT_TRUE(store_->set_alias(
+      "prod", {.targets = {{first, 95}, {"m:latest", 5}}, .shadow = {{"m:latest", 0.5}}, .history = {}}));
+  EXPECT_EQ(resolve("prod").value()->version, first);
+  EXPECT_EQ(resolve(first).value(), resolve("prod").value());
+  const auto record = catalogue().alias_now("prod");
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->targets.size(), 2U);
+  EXPECT_EQ(record->shadow.at(0).model, "m:latest");
+  EXPECT_EQ(list(false)->aliases.at("prod"), "m:latest");
 }
 
 TEST_F(CatalogueTest, WrongNamesAreToldWithTheNearest) {
@@ -138,7 +205,7 @@ TEST_F(CatalogueTest, TheDefaultFitsWhatTheRequestIsFor) {
 
 TEST_F(CatalogueTest, AnExternalDefaultIsTriedForWhatNoLocalModelDoes) {
   using engines::EngineMode;
-  engines::ExternalSettings external;
+  engines::ProviderSettings external;
   external.base_url = "http://127.0.0.1:1/v1";
   settings_.external.emplace("up", external);
   settings_.default_model = "up/all";
@@ -151,7 +218,7 @@ TEST_F(CatalogueTest, AnExternalDefaultIsTriedForWhatNoLocalModelDoes) {
 }
 
 TEST_F(CatalogueTest, ExternalEngines) {
-  engines::ExternalSettings external;
+  engines::ProviderSettings external;
   external.base_url = "http://127.0.0.1:1/v1";
   external.models = {"gpt", "m"};
   settings_.external.emplace("up", external);
@@ -211,9 +278,57 @@ TEST_F(CatalogueTest, WhatCannotBeServedSaysWhy) {
   const auto lost = check_servable(*resolve("lost").value());
   EXPECT_THAT(lost.error().message, HasSubstr("file of model \"lost\" is missing"));
   const auto elsewhere = check_servable(*resolve("elsewhere").value());
-  EXPECT_THAT(elsewhere.error().message, HasSubstr("engines.external does not list"));
+  EXPECT_THAT(elsewhere.error().message, HasSubstr("which the configuration does not list"));
   add("fine", 'c');
   EXPECT_TRUE(check_servable(*resolve("fine").value()));
+}
+
+TEST_F(CatalogueTest, ReplicasAreEnginesOfTheirOwn) {
+  add("qwen");
+  settings_.models["qwen"].replicas = 3;
+  const auto entry = resolve("qwen").value();
+  ASSERT_EQ(entry->replicas.size(), 3U);
+  EXPECT_EQ(entry->replicas[0]->key, "qwen:latest");
+  EXPECT_EQ(entry->replicas[2]->key, "qwen:latest#2");
+  EXPECT_EQ(entry->replicas[2]->replica, 2U);
+  EXPECT_EQ(entry->spec, entry->replicas[0]);
+  EXPECT_EQ(entry->replicas[1]->file, entry->spec->file);
+}
+
+TEST_F(CatalogueTest, RepositoriesAreForVllm) {
+  const auto manifest = add_repository("whole");
+  const auto refused = check_servable(*resolve("whole").value());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("engines.vllm"), HasSubstr("llama.cpp")));
+  EXPECT_THAT(key(""), HasSubstr("no generation model is installed")) << "never the default by itself";
+  settings_.vllm["big"].model = "store:whole";
+  settings_.vllm["early"].model = "store:later";
+  catalogue_.reset();
+  const auto served = resolve("big").value();
+  EXPECT_EQ(served->spec->file, store_->repository_path(manifest).value());
+  EXPECT_EQ(served->version, manifest.version_text());
+  EXPECT_EQ(served->name, "big");
+  // It goes on with that folder, and says so; an engine whose model was not there yet takes it as soon as it is.
+  add_repository("whole", R"({"other":1})");
+  const auto later = add_repository("later");
+  catalogue().invalidate();
+  EXPECT_EQ(resolve("big").value()->version, manifest.version_text());
+  EXPECT_EQ(resolve("early").value()->version, later.version_text());
+}
+
+TEST_F(CatalogueTest, VllmEnginesHaveTheNamesOfTheirEntryAndTheirModel) {
+  engines::VllmSettings vllm;
+  vllm.model = "org/big";
+  vllm.served_name = "big-chat";
+  vllm.replicas = 2;
+  settings_.vllm["gpu"] = vllm;
+  for (const auto* name : {"big-chat", "gpu", "gpu/big-chat"}) {
+    const auto entry = resolve(name).value();
+    EXPECT_EQ(entry->spec->key, "big-chat") << name;
+    EXPECT_EQ(entry->spec->name, "gpu");
+    EXPECT_TRUE(entry->spec->vllm);
+    EXPECT_EQ(entry->replicas.size(), 2U);
+  }
 }
 
 }  // namespace

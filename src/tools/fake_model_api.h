@@ -19,7 +19,7 @@ class FakeModelApi final : public inference::ModelApi {
  public:
   struct Answers {
     Result<json::object> generate, embed, rerank, tokenize, list_models, model_info, load_model, unload_model,
-        pull_model, remove_model, engines, engine_logs, status;
+        pull_model, remove_model, engines, engine_logs, status, operate;
   };
 
   Answers answers;
@@ -67,6 +67,10 @@ class FakeModelApi final : public inference::ModelApi {
     return work("engine_logs", {{"name", name}}, {}, {}, answers.engine_logs);
   }
   Task<Result<json::object>> status() override { return work("status", {}, {}, {}, answers.status); }
+  Task<Result<json::object>> operate(std::string operation, json::object arguments, inference::EventSink sink,
+                                     CancelToken cancel) override {
+    return work("operate " + operation, std::move(arguments), std::move(sink), std::move(cancel), answers.operate);
+  }
 
  private:
   Task<Result<json::object>> work(std::string name, json::object request, inference::EventSink sink, CancelToken cancel,

@@ -44,7 +44,7 @@ TEST_F(Permissions, TheToolsetOriginalTooByItsOperations) {
   const std::map<std::string, std::set<std::string>> hidden{
       {"admin", {}},
       {"operator", {}},
-      {"user", {"llm_gpu"}},
+      {"user", {"llm_gpu", "llm_vllm"}},
       {"viewer", {"llm_generation", "llm_multimodal"}},
   };
   for (const auto& [role, names] : hidden) {

@@ -7,12 +7,13 @@ namespace llm::api {
 namespace {
 
 constexpr std::string_view kExposed =
-    "X-Request-Id, X-LLM-Model, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Mcp-Session-Id, "
+    "X-Request-Id, X-LLM-Model, X-LLM-Model-Version, X-LLM-Engine, X-LLM-Locality, X-LLM-Cache, X-LLM-Attempts, "
+    "Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate, Mcp-Session-Id, "
     "x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, "
     "x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens";
 constexpr std::string_view kUsualFields =
     "Authorization, Content-Type, X-Api-Key, Api-Key, X-Request-Id, Last-Event-ID, Mcp-Session-Id, "
-    "Mcp-Protocol-Version, Mcp-Method, Mcp-Name";
+    "Mcp-Protocol-Version, Mcp-Method, Mcp-Name, X-LLM-Timeout-Ms, X-Session-Id, X-LLM-Cache";
 constexpr std::size_t kMostRequested = 1024;  // bytes of names; SDKs send a dozen of their own
 
 // Names and commas alone: they are repeated in a header field.

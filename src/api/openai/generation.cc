@@ -3,7 +3,6 @@
 
 #include "api/event_stream.h"
 #include "api/handlers.h"
-#include "api/limit_headers.h"
 #include "base/strings.h"
 
 namespace llm::api::openai {
@@ -44,6 +43,18 @@ Result<std::optional<json::Duration>> take_keep_alive(json::object& body) {
   return json::Duration{*ms};
 }
 
+// Takes our extension cache out of the body: may this answer come from the cache and be kept there?
+Result<std::optional<bool>> take_cache(json::object& body) {
+  const auto* given = json::find(body, "cache");
+  if (!given) return std::nullopt;
+  if (!given->is_bool() && !given->is_null()) {
+    return fail(ErrorCode::kInvalidArgument, "expected true or false", "/cache");
+  }
+  const std::optional<bool> wanted = given->is_null() ? std::nullopt : std::optional(given->get_bool());
+  body.erase("cache");
+  return wanted;
+}
+
 // The boolean member `name`; an error at its pointer if it is something else.
 Result<bool> bool_member(const json::object& object, std::string_view name, std::string pointer) {
   const auto* value = json::find(object, name);
@@ -70,16 +81,20 @@ Task<Result<void>> generate(Call& call, inference::Operation operation) {
     if (!wanted) co_return fail(wanted.error());
     request.usage_wanted = *wanted;
   }
+  request.options = call.call_options();
+  if (auto cache = take_cache(request.body); !cache) {
+    co_return fail(cache.error());
+  } else if (*cache) {
+    request.options.cache = *cache;
+  }
   EventStream events(call.exchange);
   PassThrough sink(events);
   const bool streamed = request.stream;
   auto& exchange = call.exchange;
-  request.on_limits = [&exchange](const access::LimitReport& report) { set_limit_headers(exchange, report); };
   auto outcome = co_await call.services.backend.service.run(std::move(request), streamed ? &sink : nullptr,
                                                             exchange.loop(), exchange.cancelled());
   if (!outcome) co_return fail(outcome.error());
   if (streamed) co_return co_await events.finish();
-  exchange.response_headers().add("X-LLM-Model", outcome->model);
   co_return co_await exchange.respond(200, "application/json", outcome->body);
 }
 

@@ -25,8 +25,7 @@ Task<Result<void>> list_models(Call& call) {
   auto snapshot = co_await call.services.backend.catalogue.list(true);
   if (!snapshot) co_return fail(snapshot.error());
   const auto seen = [&](std::string_view name, const router::CatalogueEntry& entry) {
-    return inference::check_model_right(call.principal, access::Permission::kModelsRead, name, entry.spec->key)
-        .has_value();
+    return inference::check_model_right(call.principal, access::Permission::kModelsRead, name, entry.name).has_value();
   };
   json::array data;
   for (const auto& entry : (*snapshot)->entries) {
@@ -43,7 +42,7 @@ Task<Result<void>> list_models(Call& call) {
 
 Task<Result<void>> get_model(Call& call) {
   auto entry = co_await call.services.backend.catalogue.resolve(call.name);
-  const std::string_view found = entry ? std::string_view((*entry)->spec->key) : std::string_view();
+  const std::string_view found = entry ? std::string_view((*entry)->name) : std::string_view();
   if (auto may = inference::check_model_right(call.principal, access::Permission::kModelsRead, call.name, found);
       !may) {
     co_return may;

@@ -119,7 +119,7 @@ void WebSocketSession::start(std::string id, json::object request) {
 }
 
 Task<void> WebSocketSession::generate(std::string id, json::object request, CancelSource cancel) {
-  inference::LocalModelApi models(call_.services.backend, call_.exchange.loop(), call_.principal);
+  inference::LocalModelApi models(call_.services.backend, call_.exchange.loop(), call_.principal, {}, call_.routing);
   std::int64_t tokens = 0;
   auto sink = [this, &id, &tokens](json::object event) -> Task<Result<void>> {
     json::object message{{"type", event.contains("text") ? "token" : "loading"}, {"id", id}};

@@ -64,6 +64,7 @@ Result<json::object> body_of(const AccessArguments& arguments) {
   put(body, "models", arguments.models);
   put(body, "addresses", arguments.addresses);
   if (arguments.audit_prompts) body["audit_prompts"] = *arguments.audit_prompts == "on";
+  put(body, "locality", arguments.locality);
   if (arguments.force) body["force"] = true;
   if (arguments.all) body["revoked"] = true;
   if (!arguments.rules.empty()) {

@@ -13,11 +13,21 @@ Result<int> run_command(CommandContext& context, const ChatArguments& arguments)
 Result<int> run_command(CommandContext& context, const PullArguments& arguments);
 Result<int> run_command(CommandContext& context, const ImportArguments& arguments);
 
+// versions.cc
+Result<json::object> import_bundle(CommandContext& context, const Setup& setup, const ImportArguments& arguments);
+Result<int> run_command(CommandContext& context, const VersionsArguments& arguments);
+Result<int> run_command(CommandContext& context, const PromoteArguments& arguments);
+Result<int> run_command(CommandContext& context, const RollbackArguments& arguments);
+Result<int> run_command(CommandContext& context, const ExportArguments& arguments);
+Result<int> run_command(CommandContext& context, const GcArguments& arguments);
+
+// aliases.cc
+Result<int> run_command(CommandContext& context, const AliasArguments& arguments);
+
 // models.cc: models in the store
 Result<int> run_command(CommandContext& context, const ListArguments& arguments);
 Result<int> run_command(CommandContext& context, const ShowArguments& arguments);
 Result<int> run_command(CommandContext& context, const RemoveArguments& arguments);
-Result<int> run_command(CommandContext& context, const AliasArguments& arguments);
 
 // gateway.cc: the gateway and its engines
 Result<int> run_command(CommandContext& context, const EnginesArguments& arguments);
@@ -35,6 +45,12 @@ Result<int> run_command(CommandContext& context, const AccessArguments& argument
 // access_records.cc
 Result<int> run_command(CommandContext& context, const UsageArguments& arguments);
 Result<int> run_command(CommandContext& context, const AuditArguments& arguments);
+
+// engine.cc: vLLM engines that the gateway runs
+Result<int> run_command(CommandContext& context, const EngineArguments& arguments);
+
+// providers.cc: servers that somebody else runs
+Result<int> run_command(CommandContext& context, const ProvidersArguments& arguments);
 
 // setup.cc
 Result<int> run_command(CommandContext& context, const DoctorArguments& arguments);

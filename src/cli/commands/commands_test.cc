@@ -217,7 +217,7 @@ TEST_F(Commands, ListShowAliasAndRemove) {
   EXPECT_EQ(run(ListArguments{}), 0);
   EXPECT_THAT(captured_.err, HasSubstr("no models yet"));
   add_model("one");
-  EXPECT_EQ(run(AliasArguments{.name = "other", .model = "one"}), 0);
+  EXPECT_EQ(run(AliasArguments{.name = "other", .models = {"one"}}), 0);
   EXPECT_EQ(run(ListArguments{}), 0);
   EXPECT_THAT(captured_.out, HasSubstr("one"));
   EXPECT_THAT(captured_.out, HasSubstr("other"));
@@ -245,10 +245,66 @@ TEST_F(Commands, ImportIfMissingDoesNotLookAtTheFile) {
 
 TEST_F(Commands, AliasArgumentsAreChecked) {
   EXPECT_EQ(run(AliasArguments{.name = "a"}), 2);
-  EXPECT_EQ(run(AliasArguments{.name = "", .model = "", .remove = true}), 2);
-  EXPECT_EQ(run(AliasArguments{.name = "a", .model = "m", .remove = true}), 2);
-  EXPECT_EQ(run(AliasArguments{.name = "a", .model = "", .remove = true}), 3);
-  EXPECT_EQ(run(AliasArguments{.name = "a", .model = "none"}), 3);
+  EXPECT_EQ(run(AliasArguments{.name = "", .models = {}, .shadow = {}, .remove = true}), 2);
+  EXPECT_EQ(run(AliasArguments{.name = "a", .models = {"m"}, .shadow = {}, .remove = true}), 2);
+  EXPECT_EQ(run(AliasArguments{.name = "a", .models = {}, .shadow = {}, .remove = true}), 3);
+  EXPECT_EQ(run(AliasArguments{.name = "rm", .models = {"a"}}), 3);
+  EXPECT_EQ(run(AliasArguments{.name = "a", .models = {"none"}}), 3);
+  EXPECT_EQ(run(AliasArguments{.name = "list", .models = {"x"}}), 2);
+  EXPECT_EQ(run(AliasArguments{.name = "list", .models = {}, .shadow = {"x"}}), 2);
+  add_model("one");
+  for (const std::string wrong : {"one=", "one=x", "one=1x", "one=-1", "one=nan", "one=0"}) {
+    EXPECT_EQ(run(AliasArguments{.name = "set", .models = {"a", wrong}}), 2) << wrong;
+  }
+  EXPECT_EQ(run(AliasArguments{.name = "set", .models = {"a", "one"}, .shadow = {"one=101%"}}), 2);
+}
+
+TEST_F(Commands, AliasesWithWeightsAndShadows) {
+  add_model("one");
+  add_model("two");
+  EXPECT_EQ(run(AliasArguments{.name = "set", .models = {"prod", "one=95", "two=5"}, .shadow = {"two=10%"}}), 0);
+  EXPECT_EQ(captured_.out, "prod is now one:latest 95%, two:latest 5%\n");
+  EXPECT_EQ(run(AliasArguments{}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr("prod   one:latest 95%, two:latest 5%  two:latest 10%"));
+  EXPECT_EQ(run(AliasArguments{.name = "list", .models = {}}), 0);
+  captured_.settings.json = true;
+  EXPECT_EQ(run(AliasArguments{.name = "list", .models = {}}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr(R"({"model":"two:latest","weight":0.1)"));
+  captured_.settings.json = false;
+  // Promotion leads an alias to a version, whatever the name stands for later; and back.
+  EXPECT_EQ(run(PromoteArguments{.from = "two", .to = "prod"}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr("prod is now two:latest@sha256:"));
+  EXPECT_EQ(run(RollbackArguments{.name = "prod"}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr("prod is now one:latest@sha256:"));
+  EXPECT_EQ(run(RollbackArguments{.name = "prod"}), 1) << "nothing before";
+  EXPECT_EQ(run(AliasArguments{.name = "rm", .models = {"prod"}}), 0);
+  EXPECT_EQ(run(AliasArguments{}), 0);
+  EXPECT_THAT(captured_.err, HasSubstr("There are no aliases"));
+}
+
+TEST_F(Commands, VersionsAndGarbage) {
+  add_model("one");
+  EXPECT_EQ(run(VersionsArguments{.model = "one"}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr("*  one:latest@sha256:"));
+  EXPECT_EQ(run(VersionsArguments{.model = "none"}), 3);
+  EXPECT_EQ(run(PromoteArguments{.from = "none"}), 3);
+  EXPECT_EQ(run(RollbackArguments{.name = "one"}), 1);
+  std::ofstream(dir_ / ".local/share/llm-mcp/models/blobs" / models::sha256_of("x").file_name()) << "garbage";
+  EXPECT_EQ(run(GcArguments{.dry_run = true}), 0);
+  EXPECT_THAT(captured_.out, HasSubstr("blob  sha256:"));
+  EXPECT_THAT(captured_.err, HasSubstr("7 B would be free"));
+  EXPECT_EQ(run(GcArguments{}), 0);
+  EXPECT_THAT(captured_.err, HasSubstr("7 B are free"));
+  EXPECT_EQ(run(GcArguments{}), 0);
+  EXPECT_THAT(captured_.err, HasSubstr("Nothing to collect"));
+}
+
+TEST_F(Commands, BundlesAreFolders) {
+  EXPECT_EQ(run(ExportArguments{.model = "none", .directory = (dir_ / "out").string()}), 3);
+  fs::create_directory(dir_ / "empty");
+  EXPECT_EQ(run(ImportArguments{.file = (dir_ / "empty").string(), .name = "", .sha256 = "", .move = true}), 2);
+  EXPECT_NE(run(ImportArguments{.file = (dir_ / "empty").string()}), 0);
+  EXPECT_THAT(captured_.err, HasSubstr("SHA256SUMS"));
 }
 
 TEST_F(Commands, WithoutAGateway) {

@@ -8,6 +8,7 @@
 #include "cli/commands/format.h"
 #include "cli/commands/line_reader.h"
 #include "cli/commands/session.h"
+#include "cli/commands/store_operation.h"
 #include "cli/text_table.h"
 
 namespace llm::cli {
@@ -31,8 +32,16 @@ Result<int> list_names(CommandContext& context, const Setup& setup) {
   return kExitSuccess;
 }
 
+// The digits that tell one version from another; empty for models that are not in the store.
+std::string version_text(const json::object& model) {
+  const std::string text = short_version(json::string_or(model, "model_version"));
+  const auto at = text.rfind(':');
+  return text.contains("@sha256:") ? text.substr(at + 1) : std::string();
+}
+
 std::string model_table(const json::array& models, const Terminal& terminal) {
   TextTable table({{"NAME"},
+                   {"VERSION"},
                    {"SIZE", Align::kRight},
                    {"PARAMETERS", Align::kRight},
                    {"QUANTISATION"},
@@ -43,7 +52,7 @@ std::string model_table(const json::array& models, const Terminal& terminal) {
     if (!item.is_object()) continue;
     const json::object& model = item.get_object();
     const std::string external = text_of(model, "external");
-    table.add({text_of(model, "name"), bytes_text(model, "size"),
+    table.add({text_of(model, "name"), version_text(model), bytes_text(model, "size"),
                count_text(static_cast<std::uint64_t>(std::max<std::int64_t>(0, json::int_or(model, "parameters")))),
                text_of(model, "quantisation"), number_text(model, "context_length"),
                external.empty() ? text_of(model, "state") : "at " + external, list_text(model, "aliases")});
@@ -54,7 +63,8 @@ std::string model_table(const json::array& models, const Terminal& terminal) {
 std::string model_page(const json::object& model, const Terminal& terminal) {
   std::vector<std::pair<std::string, std::string>> pairs{
       {"Name", text_of(model, "name")},
-      {"Version", text_of(model, "version")},
+      {"Version", text_of(model, "model_version")},
+      {"Kind", text_of(model, "kind")},
       {"Aliases", list_text(model, "aliases")},
       {"State", text_of(model, "state")},
       {"External engine", text_of(model, "external")},
@@ -67,6 +77,9 @@ std::string model_page(const json::object& model, const Terminal& terminal) {
       {"Size", bytes_text(model, "size")},
       {"Digest", text_of(model, "digest")},
       {"Source", text_of(model, "source")},
+      {"Revision", text_of(model, "revision")},
+      {"Brought in by", text_of(model, "creator")},
+      {"Notes", text_of(model, "notes")},
       {"Licence", text_of(model, "license")},
       {"Created", text_of(model, "created")},
       {"Chat template", text_of(model, "chat_template").empty() ? "" : "yes"},
@@ -80,6 +93,12 @@ std::string model_page(const json::object& model, const Terminal& terminal) {
                                    number_text(memory, "context")));
   }
   return key_values(pairs, terminal);
+}
+
+// One version of a model, by its digest, instead of the model with all of them.
+bool is_version(std::string_view name) {
+  const auto version = models::parse_version_ref(name);
+  return version && !version->digits.empty();
 }
 
 // On a terminal asks; elsewhere --yes has to be there.
@@ -100,38 +119,6 @@ Result<bool> may_remove(CommandContext& context, const std::vector<json::object>
   }
   const std::string text = to_lower(trim(answer->value_or("")));
   return text == "y" || text == "yes";
-}
-
-Result<int> list_aliases(CommandContext& context, models::ModelStore& store) {
-  auto aliases = store.aliases();
-  if (!aliases) return fail(std::move(aliases.error()));
-  if (context.terminal.json()) {
-    json::object names;
-    for (const auto& [alias, target] : *aliases) names[alias] = models::to_string(target);
-    context.terminal.result({{"aliases", std::move(names)}});
-    return kExitSuccess;
-  }
-  TextTable table({{"ALIAS"}, {"MODEL"}});
-  for (const auto& [alias, target] : *aliases) table.add({alias, models::to_string(target)});
-  if (table.empty()) {
-    context.terminal.note("There are no aliases. Make one with: llm-mcp alias NAME MODEL");
-  } else {
-    context.terminal.out(table.text(context.terminal));
-  }
-  return kExitSuccess;
-}
-
-Result<void> check(const AliasArguments& arguments) {
-  if (arguments.remove && arguments.name.empty()) {
-    return fail(ErrorCode::kInvalidArgument, "alias: --remove needs the alias's name");
-  }
-  if (arguments.remove && !arguments.model.empty()) {
-    return fail(ErrorCode::kInvalidArgument, "alias: --remove takes the alias's name alone");
-  }
-  if (!arguments.remove && !arguments.name.empty() && arguments.model.empty()) {
-    return fail(ErrorCode::kInvalidArgument, "alias: MODEL is missing (llm-mcp alias NAME MODEL)");
-  }
-  return {};
 }
 
 }  // namespace
@@ -179,6 +166,10 @@ Result<int> run_command(CommandContext& context, const RemoveArguments& argument
   if (!access) return fail(std::move(access.error()));
   std::vector<json::object> models;
   for (const std::string& name : arguments.models) {
+    if (is_version(name)) {
+      models.push_back({{"name", name}});
+      continue;
+    }
     auto model = (*access)->info(name);
     if (!model) return fail(std::move(model.error()));
     models.push_back(std::move(*model));
@@ -193,7 +184,8 @@ Result<int> run_command(CommandContext& context, const RemoveArguments& argument
   }
   json::array removed;
   for (const std::string& name : arguments.models) {
-    auto done = (*access)->remove(name);
+    auto done =
+        is_version(name) ? operate_store(context, *setup, "version.remove", {{"name", name}}) : (*access)->remove(name);
     if (!done) return fail(std::move(done.error()));
     if (!context.terminal.json() && !context.terminal.quiet()) {
       context.terminal.line(fmt::format("removed {}", text_of(*done, "model")));
@@ -201,30 +193,6 @@ Result<int> run_command(CommandContext& context, const RemoveArguments& argument
     removed.push_back(json::value(text_of(*done, "model")));
   }
   if (context.terminal.json()) context.terminal.result({{"removed", std::move(removed)}});
-  return kExitSuccess;
-}
-
-Result<int> run_command(CommandContext& context, const AliasArguments& arguments) {
-  if (auto fits = check(arguments); !fits) return fail(std::move(fits.error()));
-  auto setup = load_setup(context);
-  if (!setup) return fail(std::move(setup.error()));
-  auto store = open_store(*setup);
-  if (!store) return fail(std::move(store.error()));
-  if (arguments.name.empty()) return list_aliases(context, **store);
-  if (arguments.remove) {
-    if (auto done = (*store)->remove_alias(arguments.name); !done) return fail(std::move(done.error()));
-    if (context.terminal.json()) context.terminal.result({{"alias", arguments.name}, {"removed", true}});
-    return kExitSuccess;
-  }
-  auto target = (*store)->find(arguments.model);
-  if (!target) return fail(std::move(target.error()));
-  if (auto done = (*store)->set_alias(arguments.name, target->name); !done) return fail(std::move(done.error()));
-  const std::string model = models::to_string(target->name);
-  if (context.terminal.json()) {
-    context.terminal.result({{"alias", arguments.name}, {"model", model}});
-  } else if (!context.terminal.quiet()) {
-    context.terminal.line(fmt::format("{} is now {}", arguments.name, model));
-  }
   return kExitSuccess;
 }
 

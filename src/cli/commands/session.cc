@@ -105,7 +105,8 @@ Result<std::unique_ptr<ModelAccess>> ModelAccess::open(const Setup& setup) {
   access->local_ = std::make_unique<Local>(std::move(*store),
                                            router::CatalogueSettings{.default_model = settings.models.default_model,
                                                                      .models = settings.models.settings,
-                                                                     .external = settings.engines.external});
+                                                                     .external = enabled_providers(settings),
+                                                                     .vllm = settings.engines.vllm});
   return access;
 }
 

@@ -43,7 +43,8 @@ const json::Table<ModelsArguments>& json::Fields<ModelsArguments>::table() {
                 {.description = "The model's name; for pull_model where it comes from, such as "
                                 "hf:owner/repo:Q4_K_M."}),
           field("provider", &T::provider,
-                {.description = "list_models: llama.cpp (this gateway's own) or external. Default: all."}),
+                {.description = "list_models: llama.cpp (this gateway's own), ollama, lmstudio, vllm or "
+                                "external. Default: all."}),
           field("name", &T::name, {.description = "pull_model: what to call it here."}),
           field("context_length", &T::context_length, kUnused),
           field("max_tokens", &T::max_tokens, kUnused),
@@ -113,12 +114,14 @@ const json::Table<MultimodalArguments>& json::Fields<MultimodalArguments>::table
 
 const json::Table<OllamaArguments>& json::Fields<OllamaArguments>::table() {
   using T = OllamaArguments;
-  static const Table<T> table{"arguments",
-                              {
-                                  field("operation", &T::operation, kOperation),
-                                  field("model", &T::model, {.description = "A model of Ollama."}),
-                                  field("model_path", &T::model_path, kUnused),
-                              }};
+  static const Table<T> table{
+      "arguments",
+      {
+          field("operation", &T::operation, kOperation),
+          field("model", &T::model, {.description = "A model of Ollama."}),
+          field("model_path", &T::model_path, kUnused),
+          field("confirm", &T::confirm, {.description = "delete_model: true, after the user has agreed."}),
+      }};
   return table;
 }
 
@@ -127,7 +130,7 @@ const json::Table<LmStudioArguments>& json::Fields<LmStudioArguments>::table() {
   static const Table<T> table{"arguments",
                               {
                                   field("operation", &T::operation, kOperation),
-                                  field("model_path", &T::model_path, {.description = "A model file of LM Studio."}),
+                                  field("model_path", &T::model_path, {.description = "In place of model_name."}),
                                   field("model_name", &T::model_name, {.description = "A model of LM Studio."}),
                                   field("device", &T::device, kUnused),
                               }};
@@ -136,12 +139,13 @@ const json::Table<LmStudioArguments>& json::Fields<LmStudioArguments>::table() {
 
 const json::Table<VllmArguments>& json::Fields<VllmArguments>::table() {
   using T = VllmArguments;
-  static const Table<T> table{"arguments",
-                              {
-                                  field("operation", &T::operation, kOperation),
-                                  field("model_name", &T::model_name, {.description = "A model for vLLM."}),
-                                  field("model_config", &T::model_config, {.description = "How vLLM runs it."}),
-                              }};
+  static const Table<T> table{
+      "arguments",
+      {
+          field("operation", &T::operation, kOperation),
+          field("model_name", &T::model_name, {.description = "An engine or its model. Default: the only one."}),
+          field("model_config", &T::model_config, kUnused),
+      }};
   return table;
 }
 
@@ -152,7 +156,8 @@ const json::Table<EngineArguments>& json::Fields<EngineArguments>::table() {
       {
           field("operation", &T::operation, {.description = kOperation.description}),
           field("engine", &T::engine,
-                {.description = "all or llama.cpp. Each loaded model has an engine process of its own."}),
+                {.description = "all, llama.cpp, ollama, lmstudio or vllm. Each loaded model of llama.cpp has an "
+                                "engine process of its own."}),
           field("model", &T::model,
                 {.description = "Which model. start, load_model: the default model if left out; stop: all."}),
       }};

@@ -69,6 +69,7 @@ struct OllamaArguments {
   std::string operation;
   std::optional<std::string> model;
   std::optional<std::string> model_path;
+  bool confirm = false;  // ours: for delete_model
 };
 
 struct LmStudioArguments {

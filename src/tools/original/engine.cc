@@ -4,12 +4,16 @@
 #include "tools/original/arguments.h"
 #include "tools/original/model_work.h"
 #include "tools/original/original_tools.h"
+#include "tools/original/provider_work.h"
 #include "tools/results.h"
 
 namespace llm::tools::original {
 namespace {
 
 Task<Result<Answer>> status(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  if (const OtherEngine other = other_engine(arguments.engine); other != OtherEngine::kNone) {
+    co_return co_await list_of(std::move(context), other, std::move(call));
+  }
   // What is asked about has to be there; the answer of the list is not needed.
   auto known = co_await list(context, arguments.engine, "/engine", call);
   if (!known) co_return fail(std::move(known.error()));
@@ -30,12 +34,20 @@ Task<Result<Answer>> checked(OriginalContext context, std::string engine, mcp::T
 }
 
 Task<Result<Answer>> start(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  if (const OtherEngine other = other_engine(arguments.engine); other != OtherEngine::kNone) {
+    co_return co_await change_model(std::move(context), {.engine = other, .what = "load", .model = arguments.model},
+                                    std::move(call));
+  }
   auto known = co_await checked(context, arguments.engine, call);
   if (!known) co_return fail(std::move(known.error()));
   co_return co_await load(std::move(context), std::move(arguments.model), std::move(call));
 }
 
 Task<Result<Answer>> stop(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  if (const OtherEngine other = other_engine(arguments.engine); other != OtherEngine::kNone) {
+    co_return co_await change_model(std::move(context), {.engine = other, .what = "unload", .model = arguments.model},
+                                    std::move(call));
+  }
   auto known = co_await checked(context, arguments.engine, call);
   if (!known) co_return fail(std::move(known.error()));
   if (arguments.model && !arguments.model->empty()) {
@@ -49,6 +61,10 @@ Task<Result<Answer>> list_models(OriginalContext context, EngineArguments argume
 }
 
 Task<Result<Answer>> unload_model(OriginalContext context, EngineArguments arguments, mcp::ToolCall call) {
+  if (const OtherEngine other = other_engine(arguments.engine); other != OtherEngine::kNone) {
+    co_return co_await change_model(std::move(context), {.engine = other, .what = "unload", .model = arguments.model},
+                                    std::move(call));
+  }
   auto known = co_await checked(context, arguments.engine, call);
   if (!known) co_return fail(std::move(known.error()));
   co_return co_await unload(std::move(context), std::move(arguments.model), std::move(call));
@@ -56,7 +72,7 @@ Task<Result<Answer>> unload_model(OriginalContext context, EngineArguments argum
 
 Task<Result<json::array>> gpus_of(OriginalContext context, mcp::ToolCall call) {
   const auto api = context.tools.api(call);
-  auto answer = co_await api->status();
+  auto answer = co_await api->operate("gpu.list", {}, {}, call.cancel);
   if (!answer) co_return fail(std::move(answer.error()));
   const json::value* gpus = json::find(*answer, "gpus");
   co_return gpus != nullptr && gpus->is_array() ? gpus->get_array() : json::array();
@@ -76,23 +92,45 @@ Task<Result<Answer>> gpu_status(OriginalContext context, GpuArguments arguments,
                    {{"gpu", gpu}, {"gpus", std::move(*gpus)}}};
 }
 
+// Of each GPU what there is to say against it; nothing: all is well.
+json::array complaints(const json::array& gpus) {
+  json::array out;
+  for (const json::value& gpu : gpus) {
+    if (!gpu.is_object()) continue;
+    const json::object& one = gpu.get_object();
+    const std::int64_t total = json::int_or(one, "memory_total");
+    const std::int64_t free = total - json::int_or(one, "memory_used");
+    if (total > 0 && free * 20 < total) {
+      out.emplace_back(fmt::format("{}: less than 5 % of its memory is free; clear_memory unloads what is idle",
+                                   json::string_or(one, "name", "a GPU")));
+    }
+  }
+  return out;
+}
+
 Task<Result<Answer>> gpu_health(OriginalContext context, GpuArguments, mcp::ToolCall call) {
   auto gpus = co_await gpus_of(std::move(context), std::move(call));
   if (!gpus) co_return fail(std::move(gpus.error()));
-  const bool none = gpus->empty();
-  co_return Answer{none ? std::string(kNoGpu) : fmt::format("{} GPUs are in use", gpus->size()),
-                   {{"healthy", true}, {"gpus", std::move(*gpus)}}};
+  json::array found = complaints(*gpus);
+  std::string message = fmt::format("{} GPUs, all with memory to spare", gpus->size());
+  if (gpus->empty()) message = kNoGpu;
+  if (!found.empty()) message = fmt::format("{} of {} GPUs are short of memory", found.size(), gpus->size());
+  co_return Answer{std::move(message),
+                   {{"healthy", found.empty()}, {"complaints", std::move(found)}, {"gpus", std::move(*gpus)}}};
 }
 
 Task<Result<Answer>> clear_memory(OriginalContext context, GpuArguments, mcp::ToolCall call) {
   co_return co_await unload_idle(std::move(context), std::move(call));
 }
 
-Task<Result<Answer>> optimize(OriginalContext, GpuArguments, mcp::ToolCall) {
-  co_return fail(ErrorCode::kUnsupported,
-                 "there is nothing to optimise by hand: the gateway reckons each model's memory before it loads it and "
-                 "unloads idle ones to make room; clear_memory unloads all idle ones now",
-                 "/operation");
+// The gateway reckons each model's memory by itself; what is left to do by hand is to let go of what is idle.
+Task<Result<Answer>> optimize(OriginalContext context, GpuArguments, mcp::ToolCall call) {
+  auto cleared = co_await unload_idle(context, call);
+  if (!cleared) co_return fail(std::move(cleared.error()));
+  auto gpus = co_await gpus_of(std::move(context), std::move(call));
+  if (!gpus) co_return fail(std::move(gpus.error()));
+  cleared->data["gpus"] = std::move(*gpus);
+  co_return std::move(*cleared);
 }
 
 using enum access::Permission;
@@ -108,9 +146,9 @@ constexpr Operation<EngineArguments> kEngineOperations[] = {
 
 constexpr Operation<GpuArguments> kGpuOperations[] = {
     {"get_status", "one GPU in numbers (gpu_id)", kEnginesRead, gpu_status},
-    {"get_health", "are the GPUs usable?", kEnginesRead, gpu_health},
+    {"get_health", "have the GPUs memory to spare?", kEnginesRead, gpu_health},
     {"clear_memory", "unload all models that are idle", kModelsWrite, clear_memory},
-    {"optimize", "not needed here", kModelsWrite, optimize},
+    {"optimize", "clear_memory, and the GPUs after it", kModelsWrite, optimize},
 };
 
 constexpr mcp::ToolHints kHints{.read_only = false, .destructive = true, .idempotent = true, .open_world = false};

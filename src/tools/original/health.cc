@@ -2,7 +2,6 @@
 #include <utility>
 
 #include "tools/original/arguments.h"
-#include "tools/original/later_engines.h"
 #include "tools/original/model_work.h"
 #include "tools/original/original_tools.h"
 #include "tools/original/tool_texts.h"
@@ -42,9 +41,16 @@ Task<Result<Answer>> provider_check(OriginalContext context, HealthArguments, mc
   const auto own = static_cast<std::ptrdiff_t>(models.models.size()) - external;
   json::array providers{json::object{{"name", "llama.cpp"}, {"available", true}, {"models", own}},
                         json::object{{"name", "external"}, {"available", external > 0}, {"models", external}}};
-  for (const std::string_view name : {"ollama", "lmstudio", "vllm"}) {
-    providers.push_back(json::object{
-        {"name", name}, {"available", false}, {"note", "not managed by this version; see engines.external"}});
+  // Each provider of the configuration, as it is now. Who may not see engines hears of none.
+  auto listed = co_await api->operate("provider.list", {}, {}, call.cancel);
+  const json::value* configured = listed ? json::find(*listed, "providers") : nullptr;
+  if (configured != nullptr && configured->is_array()) {
+    for (const json::value& value : configured->get_array()) {
+      if (!value.is_object()) continue;
+      json::object one = value.get_object();
+      one["available"] = json::bool_or(one, "reachable", json::string_or(one, "breaker") != "open");
+      providers.push_back(std::move(one));
+    }
   }
   co_return Answer{fmt::format("llama.cpp has {} models, external servers have {}", own, external),
                    {{"providers", std::move(providers)}}};

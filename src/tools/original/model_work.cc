@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "tools/call_progress.h"
-#include "tools/original/later_engines.h"
+#include "tools/original/provider_work.h"
 #include "tools/results.h"
 
 namespace llm::tools::original {
@@ -19,11 +19,9 @@ Result<Provider> provider_of(std::string_view text, std::string_view pointer) {
   if (is({"", "all"})) return Provider::kAll;
   if (is({"llama.cpp", "llama", "llamacpp", "llama_cpp", "local"})) return Provider::kOwn;
   if (is({"external"})) return Provider::kExternal;
-  if (is({"ollama"})) return fail(later(LaterEngine::kOllama));
-  if (is({"lmstudio", "lm_studio", "lm-studio"})) return fail(later(LaterEngine::kLmStudio));
-  if (is({"vllm", "vllm_v1"})) return fail(later(LaterEngine::kVllm));
   return fail(ErrorCode::kInvalidArgument,
-              fmt::format("there is no \"{}\" here; there is llama.cpp (this gateway's own models) and external",
+              fmt::format("there is no \"{}\" here; there is llama.cpp (this gateway's own models), ollama, "
+                          "lmstudio, vllm and external",
                           text.substr(0, 128)),
               std::string(pointer));
 }
@@ -93,6 +91,9 @@ Task<Result<Answer>> pull(OriginalContext context, std::string source, std::opti
 }
 
 Task<Result<Answer>> list(OriginalContext context, std::string provider, std::string pointer, mcp::ToolCall call) {
+  if (const OtherEngine other = other_engine(provider); other != OtherEngine::kNone) {
+    co_return co_await list_of(std::move(context), other, std::move(call));
+  }
   const auto wanted = provider_of(provider, pointer);
   if (!wanted) co_return fail(wanted.error());
   const auto api = context.tools.api(call);

@@ -16,7 +16,7 @@ Task<Result<Answer>> unload_idle(OriginalContext context, mcp::ToolCall call);
 Task<Result<Answer>> pull(OriginalContext context, std::string source, std::optional<std::string> name,
                           mcp::ToolCall call);
 
-// Empty: all. kInvalidArgument for what is no provider; an engine of a later version says so.
+// Empty: all. kInvalidArgument for what is no provider.
 Task<Result<Answer>> list(OriginalContext context, std::string provider, std::string pointer, mcp::ToolCall call);
 
 }  // namespace llm::tools::original

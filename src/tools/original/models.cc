@@ -2,9 +2,9 @@
 #include <utility>
 
 #include "tools/original/arguments.h"
-#include "tools/original/later_engines.h"
 #include "tools/original/model_work.h"
 #include "tools/original/original_tools.h"
+#include "tools/original/provider_work.h"
 #include "tools/results.h"
 
 namespace llm::tools::original {
@@ -79,19 +79,27 @@ Task<Result<Answer>> remove_model(OriginalContext context, ModelsArguments argum
 Task<Result<Answer>> register_model(OriginalContext, ModelsArguments, mcp::ToolCall) {
   co_return fail(ErrorCode::kUnsupported,
                  "models are registered by installing them: pull_model downloads one, llm-mcp import FILE takes a GGUF "
-                 "file of this machine, and engines.external in the configuration names those of other servers",
+                 "file of this machine, and providers in the configuration names those of other servers",
                  "/operation");
 }
 
-template <LaterEngine engine>
-Task<Result<Answer>> not_yet(OriginalContext, ModelsArguments, mcp::ToolCall) {
-  co_return fail(later(engine));
+template <OtherEngine engine>
+Task<Result<Answer>> list_other(OriginalContext context, ModelsArguments, mcp::ToolCall call) {
+  co_return co_await list_of(std::move(context), engine, std::move(call));
 }
 
-constexpr auto kOllama = not_yet<LaterEngine::kOllama>;
-constexpr auto kLmStudio = not_yet<LaterEngine::kLmStudio>;
-constexpr auto kVllm = not_yet<LaterEngine::kVllm>;
+enum class Change { kPull, kLoad, kUnload, kDelete };
 
+template <OtherEngine engine, Change what>
+Task<Result<Answer>> change_other(OriginalContext context, ModelsArguments arguments, mcp::ToolCall call) {
+  constexpr std::array<std::string_view, 4> kNames{"pull", "load", "unload", "delete"};
+  ModelChange change{engine, kNames[static_cast<std::size_t>(what)], std::move(arguments.model_id), "model_id",
+                     arguments.confirm};
+  co_return co_await change_model(std::move(context), std::move(change), std::move(call));
+}
+
+using enum Change;
+using enum OtherEngine;
 using enum access::Permission;
 
 constexpr Operation<ModelsArguments> kOperations[] = {
@@ -102,17 +110,17 @@ constexpr Operation<ModelsArguments> kOperations[] = {
     {"pull_model", "download one (model_id: hf:owner/repo:file or https://…, name)", kModelsWrite, pull_model},
     {"remove_model", "delete one for good (model_id, confirm)", kAdmin, remove_model},
     {"register_model", "not possible here", kModelsWrite, register_model},
-    {"ollama_list", "not in this version", kModelsRead, kOllama},
-    {"ollama_pull", "not in this version", kModelsWrite, kOllama},
-    {"ollama_delete", "not in this version", kModelsWrite, kOllama},
-    {"ollama_load", "not in this version", kModelsWrite, kOllama},
-    {"ollama_unload", "not in this version", kModelsWrite, kOllama},
-    {"lmstudio_list", "not in this version", kModelsRead, kLmStudio},
-    {"lmstudio_load", "not in this version", kModelsWrite, kLmStudio},
-    {"lmstudio_unload", "not in this version", kModelsWrite, kLmStudio},
-    {"vllm_list", "not in this version", kModelsRead, kVllm},
-    {"vllm_load", "not in this version", kModelsWrite, kVllm},
-    {"vllm_unload", "not in this version", kModelsWrite, kVllm},
+    {"ollama_list", "Ollama's models", kModelsRead, list_other<kOllama>},
+    {"ollama_pull", "download one with Ollama (model_id)", kModelsWrite, change_other<kOllama, kPull>},
+    {"ollama_delete", "delete one of Ollama's for good (model_id, confirm)", kAdmin, change_other<kOllama, kDelete>},
+    {"ollama_load", "load one into Ollama's memory (model_id)", kModelsWrite, change_other<kOllama, kLoad>},
+    {"ollama_unload", "free its memory (model_id)", kModelsWrite, change_other<kOllama, kUnload>},
+    {"lmstudio_list", "LM Studio's models", kModelsRead, list_other<kLmStudio>},
+    {"lmstudio_load", "load one into LM Studio's memory (model_id)", kModelsWrite, change_other<kLmStudio, kLoad>},
+    {"lmstudio_unload", "free its memory (model_id)", kModelsWrite, change_other<kLmStudio, kUnload>},
+    {"vllm_list", "the engines that vLLM runs", kEnginesRead, list_other<kVllm>},
+    {"vllm_load", "serve one with vLLM (model_id)", kModelsWrite, change_other<kVllm, kLoad>},
+    {"vllm_unload", "stop serving one (model_id)", kModelsWrite, change_other<kVllm, kUnload>},
 };
 
 }  // namespace

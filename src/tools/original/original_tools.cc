@@ -11,7 +11,8 @@ Result<void> add_original_tools(mcp::Server& server, const ToolContext& context)
   if (added) added = original::add_engine(server, context);
   if (added) added = original::add_health(server, context);
   if (added) added = original::add_hugging_face(server, context);
-  if (added) added = original::add_later_engines(server, context);
+  if (added) added = original::add_providers(server, context);
+  if (added) added = original::add_vllm(server, context);
   if (added) added = original::add_help(server, context);
   return added;
 }

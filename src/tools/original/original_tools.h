@@ -17,7 +17,8 @@ namespace original {
 Result<void> add_health(mcp::Server& server, const ToolContext& context);
 Result<void> add_models(mcp::Server& server, const ToolContext& context);
 Result<void> add_generation(mcp::Server& server, const ToolContext& context);
-Result<void> add_later_engines(mcp::Server& server, const ToolContext& context);
+Result<void> add_providers(mcp::Server& server, const ToolContext& context);  // llm_ollama, llm_lmstudio
+Result<void> add_vllm(mcp::Server& server, const ToolContext& context);
 Result<void> add_engine(mcp::Server& server, const ToolContext& context);
 Result<void> add_hugging_face(mcp::Server& server, const ToolContext& context);
 Result<void> add_help(mcp::Server& server, const ToolContext& context);

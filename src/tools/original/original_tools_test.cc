@@ -1,5 +1,6 @@
 #include "tools/original/original_tools.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "json/schema_validator.h"
@@ -235,7 +236,6 @@ TEST_F(OriginalTools, ModelsAreListedAndDescribed) {
   EXPECT_EQ(json::write(works("llm_models", R"({"operation":"list_models","provider":"external"})").at("models")),
             R"([{"name":"far","external":true}])");
   EXPECT_EQ(message("llm_models", R"({"operation":"list_models","provider":"llama.cpp"})"), "1 models");
-  EXPECT_THAT(fails("llm_models", R"({"operation":"list_models","provider":"ollama"})"), HasSubstr("engines.external"));
   EXPECT_THAT(fails("llm_models", R"({"operation":"list_models","provider":"acme"})"),
               StartsWith("invalid_argument /provider: "));
   api_.answers.model_info = json::object{{"name", "own"}, {"state", "ready"}};
@@ -270,24 +270,101 @@ TEST_F(OriginalTools, ModelsAreLoadedUnloadedPulledAndRemoved) {
   EXPECT_THAT(fails("llm_models", R"({"operation":"register_model"})"), StartsWith("unsupported /operation: "));
 }
 
-TEST_F(OriginalTools, WhatNeedsALaterEngineSaysSo) {
-  const std::pair<std::string_view, std::vector<std::string>> all[] = {
-      {"llm_models",
-       {"ollama_list", "ollama_pull", "ollama_delete", "ollama_load", "ollama_unload", "lmstudio_list", "lmstudio_load",
-        "lmstudio_unload", "vllm_list", "vllm_load", "vllm_unload"}},
-      {"llm_ollama", {"list_models", "pull_model", "load_model", "unload_model", "delete_model"}},
-      {"llm_lmstudio", {"list_models", "load_model", "unload_model", "link_status"}},
-      {"llm_vllm",
-       {"list_models", "load_model", "unload_model", "get_status", "get_metrics", "start_server", "stop_server",
-        "get_server_status", "get_config", "update_config"}}};
-  for (const auto& [tool, operations] : all) {
-    for (const std::string& operation : operations) {
-      const std::string said = fails(tool, R"({"operation":")" + operation + R"("})");
-      EXPECT_THAT(said, StartsWith("unsupported /operation: ")) << tool << " " << operation;
-      EXPECT_THAT(said, HasSubstr("engines.external.")) << tool << " " << operation;
-    }
+// The operation and the arguments that the gateway is asked with.
+TEST_F(OriginalTools, ProvidersAreAskedByTheirKind) {
+  const std::tuple<std::string_view, std::string_view, std::string_view> all[] = {
+      {"llm_ollama", R"({"operation":"list_models"})", R"(operate provider.models {"name":"ollama"})"},
+      {"llm_ollama", R"({"operation":"pull_model","model":"qwen3:8b"})",
+       R"(operate provider.pull {"name":"ollama","model":"qwen3:8b"})"},
+      {"llm_ollama", R"({"operation":"load_model","model":"a"})",
+       R"(operate provider.load {"name":"ollama","model":"a"})"},
+      {"llm_ollama", R"({"operation":"unload_model","model":"a"})",
+       R"(operate provider.unload {"name":"ollama","model":"a"})"},
+      {"llm_ollama", R"({"operation":"delete_model","model":"a","confirm":true})",
+       R"(operate provider.delete {"name":"ollama","model":"a"})"},
+      {"llm_lmstudio", R"({"operation":"list_models"})", R"(operate provider.models {"name":"lmstudio"})"},
+      {"llm_lmstudio", R"({"operation":"load_model","model_path":"a"})",
+       R"(operate provider.load {"name":"lmstudio","model":"a"})"},
+      {"llm_lmstudio", R"({"operation":"unload_model","model_name":"a"})",
+       R"(operate provider.unload {"name":"lmstudio","model":"a"})"},
+      {"llm_lmstudio", R"({"operation":"link_status"})", R"(operate provider.health {"name":"lmstudio"})"},
+      {"llm_models", R"({"operation":"ollama_list"})", R"(operate provider.models {"name":"ollama"})"},
+      {"llm_models", R"({"operation":"list_models","provider":"ollama"})",
+       R"(operate provider.models {"name":"ollama"})"},
+      {"llm_models", R"({"operation":"ollama_pull","model_id":"a"})",
+       R"(operate provider.pull {"name":"ollama","model":"a"})"},
+      {"llm_models", R"({"operation":"ollama_load","model_id":"a"})",
+       R"(operate provider.load {"name":"ollama","model":"a"})"},
+      {"llm_models", R"({"operation":"ollama_unload","model_id":"a"})",
+       R"(operate provider.unload {"name":"ollama","model":"a"})"},
+      {"llm_models", R"({"operation":"ollama_delete","model_id":"a","confirm":true})",
+       R"(operate provider.delete {"name":"ollama","model":"a"})"},
+      {"llm_models", R"({"operation":"lmstudio_list"})", R"(operate provider.models {"name":"lmstudio"})"},
+      {"llm_models", R"({"operation":"lmstudio_load","model_id":"a"})",
+       R"(operate provider.load {"name":"lmstudio","model":"a"})"},
+      {"llm_models", R"({"operation":"lmstudio_unload","model_id":"a"})",
+       R"(operate provider.unload {"name":"lmstudio","model":"a"})"},
+      {"llm_engine", R"({"operation":"list_models","engine":"lmstudio"})",
+       R"(operate provider.models {"name":"lmstudio"})"},
+      {"llm_engine", R"({"operation":"start","engine":"ollama","model":"a"})",
+       R"(operate provider.load {"name":"ollama","model":"a"})"},
+      {"llm_engine", R"({"operation":"stop","engine":"ollama","model":"a"})",
+       R"(operate provider.unload {"name":"ollama","model":"a"})"},
+  };
+  api_.answers.operate = json::object{{"models", json::array{json::object{{"name", "a"}}}}, {"state", "done"}};
+  for (const auto& [tool, arguments, asked] : all) {
+    works(tool, arguments);
+    EXPECT_EQ(last_call(), asked);
   }
+  EXPECT_EQ(message("llm_ollama", R"({"operation":"list_models"})"), "Ollama has 1 models");
+}
+
+TEST_F(OriginalTools, ProvidersErrorsPointAtTheToolsOwnArguments) {
+  EXPECT_THAT(fails("llm_ollama", R"({"operation":"pull_model"})"), StartsWith("invalid_argument /model: "));
+  EXPECT_THAT(fails("llm_lmstudio", R"({"operation":"load_model"})"), StartsWith("invalid_argument /model_name: "));
+  EXPECT_THAT(fails("llm_models", R"({"operation":"ollama_load"})"), StartsWith("invalid_argument /model_id: "));
+  EXPECT_THAT(fails("llm_ollama", R"({"operation":"delete_model","model":"a"})"),
+              StartsWith("invalid_argument /confirm: "));
   EXPECT_TRUE(api_.calls.empty());
+  api_.answers.operate = fail(ErrorCode::kNotFound, "no such model", "/model");
+  EXPECT_THAT(fails("llm_models", R"({"operation":"ollama_pull","model_id":"a"})"),
+              StartsWith("not_found /model_id: "));
+  api_.answers.operate = fail(ErrorCode::kNotFound, "no provider is configured", "/name");
+  EXPECT_THAT(fails("llm_ollama", R"({"operation":"list_models"})"), StartsWith("not_found /operation: "));
+  EXPECT_THAT(fails("llm_lmstudio", R"({"operation":"link_status"})"), StartsWith("not_found /operation: "));
+}
+
+TEST_F(OriginalTools, VllmIsTheOnlyEngineOrTheOneThatIsNamed) {
+  api_.answers.operate =
+      json::object{{"engines", json::array{json::object{{"name", "big"}, {"model", "qwen3"}, {"state", "ready"}}}}};
+  EXPECT_EQ(message("llm_vllm", R"({"operation":"list_models"})"), "1 vLLM engines");
+  EXPECT_EQ(last_call(), "operate engine.list {}");
+  EXPECT_EQ(works("llm_vllm", R"({"operation":"get_status","model_name":"qwen3"})").at("engines").as_array().size(),
+            1U);
+  EXPECT_THAT(fails("llm_vllm", R"({"operation":"get_status","model_name":"x"})"),
+              StartsWith("not_found /model_name: "));
+  const std::pair<std::string_view, std::string_view> all[] = {{"load_model", "start"},    {"start_server", "start"},
+                                                               {"unload_model", "stop"},   {"stop_server", "stop"},
+                                                               {"get_metrics", "metrics"}, {"get_config", "plan"}};
+  for (const auto& [operation, asked] : all) {
+    works("llm_vllm", fmt::format(R"({{"operation":"{}"}})", operation));
+    EXPECT_EQ(last_call(), fmt::format(R"(operate engine.{} {{"name":"big"}})", asked));
+  }
+  works("llm_models", R"({"operation":"vllm_load","model_id":"other"})");
+  EXPECT_EQ(last_call(), R"(operate engine.start {"name":"other"})");
+  works("llm_engine", R"({"operation":"stop","engine":"vllm"})");
+  EXPECT_EQ(last_call(), R"(operate engine.stop {"name":"big"})");
+  EXPECT_THAT(fails("llm_vllm", R"({"operation":"update_config"})"), StartsWith("unsupported /operation: "));
+}
+
+TEST_F(OriginalTools, VllmSaysWhichEnginesThereAre) {
+  api_.answers.operate = json::object{{"engines", json::array{}}};
+  EXPECT_THAT(message("llm_vllm", R"({"operation":"list_models"})"), HasSubstr("engines.vllm.NAME"));
+  EXPECT_THAT(fails("llm_vllm", R"({"operation":"start_server"})"), StartsWith("not_found /operation: "));
+  api_.answers.operate =
+      json::object{{"engines", json::array{json::object{{"name", "a"}}, json::object{{"name", "b"}}}}};
+  EXPECT_EQ(fails("llm_vllm", R"({"operation":"stop_server"})").find("invalid_argument /model_name: "), 0U);
+  EXPECT_THAT(text_, HasSubstr("a, b"));
 }
 
 TEST_F(OriginalTools, EnginesAreShownStartedAndStopped) {
@@ -304,10 +381,6 @@ TEST_F(OriginalTools, EnginesAreShownStartedAndStopped) {
   EXPECT_EQ(message("llm_engine", R"({"operation":"list_models"})"), "2 models");
   EXPECT_EQ(json::write(works("llm_engine", R"({"operation":"stop"})")), R"({"unloaded":["idle"],"in_use":["busy"]})");
   EXPECT_EQ(text_.substr(0, text_.find('\n')), "unloaded 1 models, left 1 that are in use");
-  for (const std::string operation : {"status", "start", "stop", "list_models", "load_model", "unload_model"}) {
-    EXPECT_THAT(fails("llm_engine", R"({"engine":"vllm","operation":")" + operation + R"("})"),
-                HasSubstr("vLLM cannot be managed"));
-  }
 }
 
 TEST_F(OriginalTools, UnloadingIdleModelsLeavesThoseThatGotWorkMeanwhile) {
@@ -320,14 +393,29 @@ TEST_F(OriginalTools, UnloadingIdleModelsLeavesThoseThatGotWorkMeanwhile) {
 }
 
 TEST_F(OriginalTools, GpusAreShown) {
-  api_.answers.status = kStatus;
+  api_.answers.operate = json::object{{"gpus", kStatus.at("gpus")}};
   EXPECT_EQ(works("llm_gpu", R"({"operation":"get_status","gpu_id":1})").at("gpu").at("name"), "G1");
   EXPECT_THAT(fails("llm_gpu", R"({"operation":"get_status","gpu_id":2})"), StartsWith("not_found /gpu_id: "));
-  EXPECT_EQ(message("llm_gpu", R"({"operation":"get_health"})"), "2 GPUs are in use");
-  EXPECT_THAT(fails("llm_gpu", R"({"operation":"optimize"})"), StartsWith("unsupported /operation: "));
-  api_.answers.status = json::object{{"status", "ok"}, {"version", "1"}};
+  EXPECT_EQ(message("llm_gpu", R"({"operation":"get_health"})"), "2 GPUs, all with memory to spare");
+  EXPECT_EQ(last_call(), "operate gpu.list {}");
+  api_.answers.operate = json::object{};
   EXPECT_THAT(message("llm_gpu", R"({"operation":"get_status","gpu_id":5})"), HasSubstr("no GPU"));
   EXPECT_THAT(message("llm_gpu", R"({"operation":"get_health"})"), HasSubstr("no GPU"));
+}
+
+TEST_F(OriginalTools, GpusThatAreFullAreToldAndCleared) {
+  const json::array gpus{json::object{{"name", "G0"}, {"memory_total", 100}, {"memory_used", 95}},
+                         json::object{{"name", "G1"}, {"memory_total", 100}, {"memory_used", 96}}};
+  api_.answers.operate = json::object{{"gpus", gpus}};
+  EXPECT_EQ(message("llm_gpu", R"({"operation":"get_health"})"), "1 of 2 GPUs are short of memory");
+  const json::object health = works("llm_gpu", R"({"operation":"get_health"})");
+  EXPECT_FALSE(health.at("healthy").as_bool());
+  EXPECT_THAT(std::string(health.at("complaints").as_array().at(0).as_string()), StartsWith("G1: "));
+  api_.answers.engines = kEngines;
+  api_.answers.unload_model = json::object{{"model", "idle"}, {"state", "stopped"}};
+  const json::object done = works("llm_gpu", R"({"operation":"optimize"})");
+  EXPECT_EQ(json::write(done.at("unloaded")), R"(["idle"])");
+  EXPECT_EQ(done.at("gpus"), json::value(gpus));
 }
 
 TEST_F(OriginalTools, HealthTellsAboutTheGateway) {
@@ -338,7 +426,15 @@ TEST_F(OriginalTools, HealthTellsAboutTheGateway) {
   EXPECT_EQ(message("llm_health", R"({"operation":"health_check"})"),
             "the gateway is ok: 2 models, 1 engines ready, 1 failed");
   EXPECT_EQ(works("health_check", R"({"operation":"server_health"})").at("status"), "ok");
-  EXPECT_EQ(works("llm_health", R"({"operation":"provider_check"})").at("providers").as_array().size(), 5U);
+  api_.answers.operate = json::object{{"providers", json::array{json::object{{"name", "near"}, {"reachable", false}},
+                                                                json::object{{"name", "cloud"}}}}};
+  const json::object checked = works("llm_health", R"({"operation":"provider_check"})");
+  std::string available;
+  for (const auto& one : checked.at("providers").as_array()) {
+    available += std::string(json::string_or(one.as_object(), "name")) +
+                 (json::bool_or(one.as_object(), "available") ? "+ " : "- ");
+  }
+  EXPECT_EQ(available, "llama.cpp+ external+ near- cloud+ ");
   EXPECT_EQ(json::write(works("llm_health", R"({"operation":"system_info"})").at("memory")),
             R"({"total":100,"available":60})");
   EXPECT_EQ(works("llm_health", R"({"operation":"service_status"})").at("engines").as_array().size(), 3U);
