@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <thread>
 
+#include "access/audit/audit_rows.h"
 #include "access/audit/audit_under_test.h"
 
 namespace llm::access {
@@ -232,6 +233,31 @@ TEST_F(AuditLogTest, RowsAreTheLines) {
   ASSERT_EQ(rows->size(), 3U);
   for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ((*rows)[i].record, lines()[i]);
   EXPECT_EQ((*rows)[1].principal, "key:k1");
+}
+
+// What came by way of the files is still in memory; the lines behind it must not need the files again.
+TEST_F(AuditLogTest, MemoryGoesOnWhereTheFilesEnded) {
+  {
+    auto log = open_log();
+    EXPECT_TRUE(log->commit(event("a", "1")));
+    EXPECT_TRUE(log->commit(event("a", "2")));
+    EXPECT_TRUE(log->flush());
+  }
+  const auto all = lines();
+  ASSERT_EQ(all.size(), 3U);  // with the chain's beginning
+  testing::write_whole(files().front(), all[0] + "\n" + all[1] + "\n");
+  auto database = folder.open();
+  std::vector<Error> told;
+  AuditRows rows({.directory = settings.directory, .chain = row_of(all[0])->chain, .gather = std::chrono::hours(1)},
+                 *database, 2, [&](const Error& error) { told.push_back(error); });
+  rows.wait();  // both from the file
+  rows.add({all[1], all[2]}, 3);
+  rows.wait();
+  EXPECT_TRUE(rows.readiness());
+  EXPECT_TRUE(told.empty());
+  const auto last = database->read([&](store::Session& s) { return store::audit_last(s, row_of(all[0])->chain); });
+  ASSERT_TRUE(last && *last);
+  EXPECT_EQ((*last)->seq, 3);
 }
 
 TEST_F(AuditLogTest, WhatTheDatabaseMissedIsTakenFromTheFiles) {

@@ -163,6 +163,8 @@ Result<void> AuditRows::attempt(std::int64_t durable, std::int64_t remove_than) 
   std::deque<std::string> recent;
   {
     const std::lock_guard lock(mutex_);
+    // What came from the files meanwhile is here, too; without this the files would be read for ever.
+    for (; !recent_.empty() && recent_first_ <= *copied_; ++recent_first_) recent_.pop_front();
     if (recent_first_ == *copied_ + 1) recent.swap(recent_);
   }
   if (!recent.empty()) {
